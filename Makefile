@@ -1,0 +1,51 @@
+# Two commands to start with: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types golden mutants bench package clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --editable .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --editable '.[test]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --editable '.[dev]'
+	touch $@ $(VENV)/.installed $(VENV)/.installed-test
+
+demo: $(VENV)/.installed            ## every method over the embedded stream: table, results, pictures
+	$(BIN)/ctta run sweep=demo
+
+test: $(VENV)/.installed-test       ## the default tests: no network, no GPU, no data set
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+GOLDEN ?= ../shared/golden
+golden: $(VENV)/.installed-test     ## the full golden set, where there is one
+	$(BIN)/python -m pytest tests/golden --golden-dir $(GOLDEN)
+
+mutants: $(VENV)/.installed-test    ## deliberately wrong methods, each of which must be caught
+	$(BIN)/python tests/golden/mutants.py
+
+package: $(VENV)/.installed-dev     ## the wheel in an empty environment, and the other slow tests
+	$(BIN)/python -m pytest -m slow
+
+bench: $(VENV)/.installed-test      ## timings, as ratios measured side by side
+	$(BIN)/python benchmarks/corruptions.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

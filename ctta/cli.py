@@ -1,0 +1,191 @@
+"""The command line: `ctta run`, `ctta rerun`, `ctta list`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from ctta import __version__
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from ctta.results.result import Result
+
+log = logging.getLogger("ctta")
+USAGE = """ctta: continual test-time adaptation, measured so that others can repeat it
+
+  ctta run [key=value ...]      adapt a source model to a stream; `ctta run --help` has the keys
+  ctta rerun result.json        run a record again and compare
+  ctta list [group]             what can be chosen
+  ctta --version
+"""
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the console script; exits with a status that is zero only on success."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    commands = {"run": run, "rerun": rerun, "list": show_choices}
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(USAGE)
+        sys.exit(0 if arguments else EXIT_USAGE)
+    if arguments[0] == "--version":
+        sys.stdout.write(f"ctta {__version__}\n")
+        sys.exit(0)
+    if arguments[0] not in commands:
+        fail(
+            f"expected a command ({', '.join(commands)}), got {arguments[0]!r}; type 'ctta --help'"
+        )
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(message)s",
+        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
+    )
+    try:
+        status = commands[arguments[0]](arguments[1:])
+    except (ValueError, OSError) as error:
+        fail(one_line(error))
+    except KeyboardInterrupt:
+        log.error("interrupted; every finished run is kept. Type the same command to go on.")
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(status)
+
+
+def fail(message: str) -> None:
+    """Write one line to standard error and exit."""
+    sys.stderr.write(f"ctta: {message}\n")
+    sys.exit(EXIT_USAGE)
+
+
+def one_line(error: BaseException) -> str:
+    """The error's text without line breaks; its type where it has no text."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+# --- run ---------------------------------------------------------------------------------------
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Compose the configuration with Hydra and execute every run that it describes."""
+    import hydra
+
+    from ctta import plugins
+    from ctta.assets import asset_dir
+
+    flags = {"--dry-run": "dry_run=true", "--force": "force=true"}
+    plugins.extend_search_path()
+    results: list[Result] = []
+    failures: list[str] = []
+
+    def task(composed: DictConfig) -> None:
+        # An exception must not leave this function: Hydra would end the whole sweep, or print a
+        # traceback. Ctrl-C does leave it.
+        try:
+            result = execute(composed)
+        except (ValueError, OSError) as error:
+            failures.append(one_line(error))
+            log.error(failures[-1])
+        else:
+            if result is not None:
+                results.append(result)
+
+    sys.argv = ["ctta run", *(flags.get(a, a) for a in arguments)]
+    hydra.main(version_base="1.3", config_path=str(asset_dir("configs")), config_name="config")(
+        task
+    )()
+    if len(results) > 1:
+        report(results)
+    if failures:
+        sys.stderr.write(f"ctta: {len(failures)} of {len(failures) + len(results)} runs failed\n")
+        for reason in failures:
+            sys.stderr.write(f"  {reason}\n")
+    return EXIT_FAILED if failures else 0
+
+
+def execute(composed: DictConfig) -> Result | None:
+    """Run one composed configuration; None after a dry run."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+    from ctta.results.run import Experiment
+
+    try:
+        config: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = str(error).rpartition(": ")[2].strip()
+        raise ValueError(f"{key}: expected a value, got none; type {key}=...") from None
+    except OmegaConfBaseException as error:
+        raise ValueError(one_line(error)) from None
+    chosen = HydraConfig.get().runtime.choices
+    config["names"] = {g: chosen[g] for g in ("dataset", "stream", "model", "method")}
+    experiment = Experiment(config)
+    if config["dry_run"]:
+        Console().print(experiment.plan(), highlight=False)
+        return None
+    return experiment.run()
+
+
+def report(results: Sequence[Result]) -> None:
+    """Print the table of several runs and draw the two pictures beside them."""
+    from ctta.results.run import summarise_runs
+
+    summarise_runs(results, Console())
+
+
+# --- rerun -------------------------------------------------------------------------------------
+
+
+def rerun(arguments: Sequence[str]) -> int:
+    """Run a result's record again and say whether it is the same."""
+    parser = argparse.ArgumentParser(
+        prog="ctta rerun", description="Run a record again, from the record alone, and compare."
+    )
+    parser.add_argument("result", type=Path, help="a result.json")
+    chosen = parser.parse_args(arguments)
+    from ctta.results.run import rerun_record
+
+    verdict = rerun_record(chosen.result)
+    Console(soft_wrap=True).print(str(verdict), highlight=False)
+    return 0 if verdict.same else EXIT_FAILED
+
+
+# --- list --------------------------------------------------------------------------------------
+
+
+def show_choices(arguments: Sequence[str]) -> int:
+    """List the groups, or the choices of one group with the first line of each file."""
+    parser = argparse.ArgumentParser(prog="ctta list", description="What can be chosen.")
+    parser.add_argument("group", nargs="?", help="dataset, stream, model, method, ...")
+    chosen = parser.parse_args(arguments)
+    from ctta import plugins
+
+    folders = plugins.all_folders()
+    groups: dict[str, dict[str, Path]] = {}
+    for folder in folders.values():
+        for group, names in plugins.choices(folder).items():
+            groups.setdefault(group, {}).update({n: folder / group / f"{n}.yaml" for n in names})
+    console = Console(soft_wrap=True)
+    if chosen.group is None:
+        for group in sorted(g for g in groups if not g.startswith("hydra")):
+            console.print(f"[bold]{group}[/]  {', '.join(sorted(groups[group]))}", highlight=False)
+        return 0
+    if chosen.group not in groups:
+        known = ", ".join(sorted(g for g in groups if not g.startswith("hydra")))
+        raise ValueError(f"expected a group ({known}), got {chosen.group!r}")
+    for name, path in sorted(groups[chosen.group].items()):
+        comments = [
+            line.lstrip("# ").rstrip()
+            for line in path.read_text(encoding="utf-8").splitlines()
+            if line.startswith("#") and "@package" not in line
+        ]
+        console.print(f"[bold]{name:<16}[/] {comments[0] if comments else ''}", highlight=False)
+    return 0
