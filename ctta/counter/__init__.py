@@ -1,6 +1,6 @@
 """Counter-based random numbers: the same id has the same draws in any batch, order or device.
 
-Words, uniforms, integers and normals are equal bit for bit on every device and in both forms, the
+Words, uniforms, integers, normals and Poisson counts are equal bit for bit on every device and in both forms, the
 torch one and the one compiled for the CPU (`ctta.counter.compiled`).
 """
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ctta.counter.normal import normal_from_words, quantile_table
 from ctta.counter.philox import philox4x32, row_words, split64
+from ctta.counter.poisson import poisson_from_words, poisson_table
 
 __all__ = ["Rows", "philox4x32", "row_words"]
 
@@ -80,6 +81,23 @@ class Rows:
         if not 0 < high - low <= 1 << 31:
             raise ValueError(f"need 0 < high - low <= 2**31, got low {low} and high {high}")
         return low + ((self.words(*shape) * (high - low)) >> 32)
+
+    def poisson(self, rates: tuple[float, ...], which: Tensor) -> Tensor:
+        """Poisson counts as int32 in the shape of `which`, uint8 [B, ...]: the rate's index."""
+        table, draw = poisson_table(rates), self._next_draw()
+        n = math.prod(which.shape[1:])
+        if self.compiled:
+            from ctta.counter import compiled
+
+            words = self._compiled_words(draw, n)
+            rows = which.reshape(len(which), n).cpu().numpy()
+            counts = torch.from_numpy(
+                compiled.poisson_from_words(words, rows, table.thresholds, table.guide)
+            )
+        else:
+            words = row_words(self.ids, draw, n, self.seed)
+            counts = poisson_from_words(words, which.reshape(len(which), n), table)
+        return counts.reshape(which.shape)
 
     def _next_draw(self) -> int:
         if self._draw == DRAWS:

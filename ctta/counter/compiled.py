@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ctta.counter.normal import PART_BITS
 from ctta.counter.philox import MULTIPLIERS, ROUNDS, WEYL
+from ctta.counter.poisson import GUIDE_BITS
 
 _M0, _M1 = np.uint64(MULTIPLIERS[0]), np.uint64(MULTIPLIERS[1])
 _W0, _W1 = np.uint64(WEYL[0]), np.uint64(WEYL[1])
@@ -73,5 +74,25 @@ def _normal_from_words(
     return out
 
 
+def _poisson_from_words(
+    words: NDArray[np.uint32],
+    which: NDArray[np.uint8],
+    thresholds: NDArray[np.int64],
+    guide: NDArray[np.int32],
+) -> NDArray[np.int32]:
+    rows, n = words.shape
+    out = np.empty((rows, n), np.int32)
+    for row in range(rows):
+        for i in range(n):
+            word = np.int64(words[row, i])
+            rate = which[row, i]
+            count = guide[rate, word >> (32 - GUIDE_BITS)]
+            while thresholds[rate, count] <= word:
+                count += 1
+            out[row, i] = count
+    return out
+
+
 row_words = _compile(_row_words)
 normal_from_words = _compile(_normal_from_words)
+poisson_from_words = _compile(_poisson_from_words)

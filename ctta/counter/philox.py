@@ -45,12 +45,10 @@ def row_words(ids: Tensor, draw: int, n: int, seed: int) -> Tensor:
 
     Word `i` of a row is word `i % 4` of the block with counter (i // 4, draw, id) and key `seed`.
     """
-    blocks = torch.arange(-(-n // 4), device=ids.device)
-    rows = ids.reshape(-1, 1)
-    counter = torch.stack(
-        torch.broadcast_tensors(
-            blocks, torch.full_like(blocks, draw), rows & MASK, (rows >> 32) & MASK
-        ),
-        dim=-1,
-    )
-    return philox4x32(counter, split64(seed)).reshape(len(ids), -1)[:, :n]
+    n_blocks = -(-n // 4)
+    counter = torch.empty((len(ids), n_blocks, 4), dtype=torch.int64, device=ids.device)
+    counter[..., 0] = torch.arange(n_blocks, device=ids.device)
+    counter[..., 1] = draw
+    counter[..., 2] = (ids & MASK)[:, None]
+    counter[..., 3] = ((ids >> 32) & MASK)[:, None]
+    return philox4x32(counter, split64(seed)).reshape(len(ids), 4 * n_blocks)[:, :n]

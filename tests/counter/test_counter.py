@@ -111,11 +111,35 @@ def test_the_quantile_table_is_exactly_representable_and_monotone():
 def test_uniforms_and_integers_fill_their_ranges():
     rows = Rows(torch.arange(50), stream=4)
     u = rows.uniform(2000)
-    assert 0 <= u.min() and u.max() < 1
+    assert u.min() >= 0 and u.max() < 1
     assert abs(float(u.mean()) - 0.5) < 4 / math.sqrt(12 * u.numel())
     k = rows.integers(-2, 3, 2000)
     counts = torch.bincount(k.flatten() + 2, minlength=5)
     assert counts.numel() == 5 and (counts - 20000).abs().max() < 4.5 * math.sqrt(16000)
+
+
+RATES = (0.0, 0.02, 1.5, 40.0, 500.0)
+
+
+def test_both_forms_of_poisson_are_equal():
+    which = Rows(IDS, stream=8).integers(0, 5, 3, 700).to(torch.uint8)
+    fast, plain = (Rows(IDS, stream=3, compiled=c).poisson(RATES, which) for c in (True, False))
+    assert fast.dtype == plain.dtype and torch.equal(fast, plain)
+
+
+def test_poisson_counts_follow_their_law():
+    n = 200_000
+    for i, rate in enumerate(RATES):
+        which = torch.full((100, n // 100), i, dtype=torch.uint8)
+        k = Rows(torch.arange(100), stream=2).poisson(RATES, which).double()
+        assert abs(float(k.mean()) - rate) <= 4 * math.sqrt(rate / n)
+        assert abs(float(k.var()) - rate) <= 4 * math.sqrt((rate + 2 * rate**2) / n)
+        assert abs(float((k == 0).double().mean()) - math.exp(-rate)) < 0.005
+
+
+def test_poisson_rates_beyond_the_tables_are_refused():
+    with pytest.raises(ValueError, match="Poisson rates"):
+        Rows(IDS, stream=0).poisson((1.0, 601.0), torch.zeros(7, 3, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize("ids", [torch.zeros(3), torch.zeros(2, 2, dtype=torch.int64)])
