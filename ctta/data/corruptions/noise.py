@@ -15,7 +15,7 @@ def draw_gaussian_noise(rows: Rows, images: Tensor, params: Params) -> dict[str,
 
 def apply_gaussian_noise(images: Tensor, params: Params, draws: Draws) -> Tensor:
     """x + c z."""
-    return to_uint8(draws["z"].double().mul(params[0]).add_(to_unit(images)))
+    return to_uint8(to_unit(images).add_(draws["z"].double() * params[0]))
 
 
 draw_speckle_noise = draw_gaussian_noise
@@ -24,7 +24,7 @@ draw_speckle_noise = draw_gaussian_noise
 def apply_speckle_noise(images: Tensor, params: Params, draws: Draws) -> Tensor:
     """x + x c z."""
     x = to_unit(images)
-    return to_uint8(draws["z"].double().mul(params[0]).mul_(x).add_(x))
+    return to_uint8((draws["z"].double() * params[0]).mul(x).add_(x))
 
 
 def draw_shot_noise(rows: Rows, images: Tensor, params: Params) -> dict[str, Tensor]:
