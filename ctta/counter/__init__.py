@@ -1,7 +1,7 @@
 """Counter-based random numbers: the same id has the same draws in any batch, order or device.
 
-Words, uniforms, integers, normals and Poisson counts are equal bit for bit on every device and in both forms, the
-torch one and the one compiled for the CPU (`ctta.counter.compiled`).
+Words, uniforms, integers, normals and Poisson counts are equal bit for bit on every device and in
+both forms, the torch one and the one compiled for the CPU (`ctta.counter.compiled`).
 """
 
 import math
@@ -95,8 +95,9 @@ class Rows:
                 compiled.poisson_from_words(words, rows, table.thresholds, table.guide)
             )
         else:
-            words = row_words(self.ids, draw, n, self.seed)
-            counts = poisson_from_words(words, which.reshape(len(which), n), table)
+            counts = poisson_from_words(
+                row_words(self.ids, draw, n, self.seed), which.reshape(len(which), n), table
+            )
         return counts.reshape(which.shape)
 
     def _next_draw(self) -> int:

@@ -55,4 +55,5 @@ def poisson_from_words(words: Tensor, which: Tensor, table: PoissonTable) -> Ten
     flat = torch.from_numpy((table.thresholds + offset).reshape(-1)).to(words.device)
     row = which.to(torch.int64)
     found = torch.searchsorted(flat, words + row * (1 << 33), right=True)
-    return (found - row * width).to(torch.int32)
+    counts: Tensor = found - row * width
+    return counts.to(torch.int32)

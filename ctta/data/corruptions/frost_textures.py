@@ -104,7 +104,8 @@ def _synthetic(which: int) -> NDArray[np.uint8]:
     grey = np.interp(rank, QUANTILES, look.greys).reshape(grey_field.shape)[..., None]
     unit = (rest_field / rest_field.std())[..., None]
     colours = grey * look.slope + np.array(look.offset) + unit * np.array(look.rest)
-    return np.clip(colours, 0, 255).astype(np.uint8)
+    sheet: NDArray[np.uint8] = np.clip(colours, 0, 255).astype(np.uint8)
+    return sheet
 
 
 def _shape_spectrum(field: NDArray[np.float64], beta: float) -> NDArray[np.float64]:

@@ -22,7 +22,9 @@ def _mirror(i: int, n: int) -> int:
     """Index beyond the border by one, reflected without repeating the edge."""
     if i < 0:
         return -i
-    return 2 * n - 2 - i if i >= n else i
+    if i >= n:
+        return 2 * n - 2 - i
+    return i
 
 
 mirror = _compile(_mirror)
@@ -92,7 +94,8 @@ def _edges(image: Plane, low: int, high: int) -> Plane:
                     state[i, j] = 2
                     stack[top, 0], stack[top, 1] = i, j
                     top += 1
-    return state[1:-1, 1:-1] == 2
+    found: Plane = state[1:-1, 1:-1] == 2
+    return found
 
 
 edges = _compile(_edges)
