@@ -1,0 +1,187 @@
+"""The five blurs. Sums run in a fixed order, element by element: the same in any batch."""
+
+import math
+from functools import cache
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ctta.counter import Rows
+from ctta.data.corruptions.pixels import Draws, to_uint8, to_unit
+from ctta.data.corruptions.table import Params
+
+HALF_STEP: Final = 1 / 514  # ImageMagick rounds at 16 bits, then truncates to 8
+
+
+def gaussian_taps(sigma: float, truncate: float = 4.0) -> list[float]:
+    """Weights at 0, 1, .. r with r = int(truncate * sigma + 1/2); the whole row sums to 1."""
+    radius = int(truncate * sigma + 0.5)
+    if radius == 0:
+        return [1.0]
+    # numpy's own sum, as in scipy: its last bit decides whether flat areas lose a level.
+    weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-radius, radius + 1) ** 2)
+    taps: list[float] = (weights / weights.sum())[radius:].tolist()
+    return taps
+
+
+def filter_rows(x: Tensor, taps: list[float], index: Tensor) -> Tensor:
+    """A symmetric filter along the last but one axis; `index` names the rows with their border."""
+    radius, height = len(taps) - 1, x.shape[-2]
+    padded = x.index_select(-2, index)
+    total = x * taps[0]
+    # The centre first, then pairs from the outside in: the order of scipy's sum.
+    for k in range(radius, 0, -1):
+        before = padded[..., radius - k : radius - k + height, :]
+        after = padded[..., radius + k : radius + k + height, :]
+        total.add_(before + after, alpha=taps[k])
+    return total
+
+
+def gaussian_filter(x: Tensor, sigma: float, truncate: float = 4.0) -> Tensor:
+    """Separable Gaussian over the last two axes, the border's pixels repeated (mode nearest)."""
+    taps = gaussian_taps(sigma, truncate)
+    for _ in range(2):
+        height = x.shape[-2]
+        index = torch.arange(1 - len(taps), height + len(taps) - 1, device=x.device)
+        x = filter_rows(x, taps, index.clamp_(0, height - 1)).transpose(-1, -2).contiguous()
+    return x
+
+
+def draw_gaussian_blur(rows: Rows, images: Tensor, params: Params) -> dict[str, Tensor]:
+    """No random number is needed."""
+    return {}
+
+
+draw_defocus_blur = draw_zoom_blur = draw_gaussian_blur
+
+
+def apply_gaussian_blur(images: Tensor, params: Params, draws: Draws) -> Tensor:
+    """A Gaussian cut at four sigma."""
+    return to_uint8(gaussian_filter(to_unit(images), params[0]))
+
+
+@cache
+def defocus_kernel(radius: float, sigma: float) -> Tensor:
+    """A disc smoothed by a small Gaussian; not normalised again where the disc meets the border."""
+    reach, width = (8, 1) if radius <= 8 else (int(radius), 2)
+    line = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    disc = (line[:, None] ** 2 + line[None] ** 2 <= radius**2).float()
+    disc /= disc.sum()
+    weights = torch.exp(-0.5 * torch.arange(-width, width + 1, dtype=torch.float64) ** 2 / sigma**2)
+    weights /= weights.sum()
+    padded = F.pad(disc[None, None].double(), (width,) * 4, mode="reflect")[0, 0]
+    down = (padded.unfold(0, 2 * width + 1, 1) * weights).sum(-1)
+    return (down.unfold(1, 2 * width + 1, 1) * weights).sum(-1).float()
+
+
+def apply_defocus_blur(images: Tensor, params: Params, draws: Draws) -> Tensor:
+    """Correlation with the smoothed disc, borders mirrored without repeating the edge."""
+    kernel = defocus_kernel(*params)
+    reach = len(kernel) // 2
+    height, width = images.shape[2:]
+    padded = F.pad(to_unit(images, torch.float32), (reach,) * 4, mode="reflect")
+    total = torch.zeros(images.shape, dtype=torch.float32, device=images.device)
+    for row, line in enumerate(kernel.tolist()):
+        for column, weight in enumerate(line):
+            if weight:
+                part = padded[:, :, row : row + height, column : column + width]
+                total.add_(part, alpha=weight)
+    return to_uint8(total)
+
+
+def draw_glass_blur(rows: Rows, images: Tensor, params: Params) -> dict[str, Tensor]:
+    """`dxdy`: integers in [-d, d), int64 [B, passes, H - 2d, W - 2d, 2], bottom right first."""
+    _, reach, passes = params
+    d = int(reach)
+    height, width = images.shape[2:]
+    return {"dxdy": rows.integers(-d, d, int(passes), height - 2 * d, width - 2 * d, 2)}
+
+
+def apply_glass_blur(images: Tensor, params: Params, draws: Draws) -> Tensor:
+    """Blur, copy from random neighbours pass by pass, blur."""
+    sigma, reach, _ = params
+    levels = to_uint8(gaussian_filter(to_unit(images), sigma))
+    for dxdy in draws["dxdy"].unbind(1):
+        levels = shuffle(levels, dxdy, int(reach))
+    return to_uint8(gaussian_filter(to_unit(levels), sigma))
+
+
+def shuffle(levels: Tensor, dxdy: Tensor, d: int) -> Tensor:
+    """One pass of copies v[h, w] <- v[h + dy, w + dx] from the bottom right to the top left.
+
+    The reference means to swap, but its right-hand sides are views, so it copies. A pixel takes
+    the new value of its source if the pass has already been there, else the old one; these chains
+    are followed by doubling.
+    """
+    batch, _, height, width = levels.shape
+    h = torch.arange(height - d, d, -1, device=levels.device)[:, None]
+    w = torch.arange(width - d, d, -1, device=levels.device)[None]
+    row, column = h + dxdy[..., 1], w + dxdy[..., 0]
+    seen = (row > d) & (row <= height - d) & (column > d) & (column <= width - d)
+    seen &= (row > h) | ((row == h) & (column > w))
+    place = (h * width + w).reshape(1, -1).expand(len(dxdy), -1)
+    identity = torch.arange(height * width, device=levels.device).repeat(len(dxdy), 1)
+    target = (row * width + column).reshape(len(dxdy), -1)
+    source = identity.scatter(1, place, target)
+    following = identity.scatter(1, place, torch.where(seen.flatten(1), target, place))
+    while True:
+        further = following.gather(1, following)
+        if torch.equal(further, following):
+            break
+        following = further
+    source = source.gather(1, following).expand(batch, -1)
+    flat = levels.reshape(batch, 3, -1)
+    return flat.gather(2, source[:, None].expand(-1, 3, -1)).reshape(levels.shape)
+
+
+def draw_motion_blur(rows: Rows, images: Tensor, params: Params) -> dict[str, Tensor]:
+    """`angle`: degrees in [-45, 45), float64 [B]."""
+    return {"angle": rows.uniform(1)[:, 0] * 90 - 45}
+
+
+def apply_motion_blur(images: Tensor, params: Params, draws: Draws) -> Tensor:
+    """A one-sided Gaussian line from every pixel, truncated in 8-bit levels."""
+    return motion_blur(images, draws["angle"], int(params[0]), params[1])
+
+
+def motion_blur(levels: Tensor, angle: Tensor, radius: int, sigma: float) -> Tensor:
+    """ImageMagick's motion blur of uint8 [B, C, H, W], one angle in degrees for each image."""
+    n = 2 * radius + 1
+    weights = [math.exp(-0.5 * i * i / (sigma * sigma)) for i in range(n)]
+    weights = [weight / sum(weights) for weight in weights]
+    height, width = levels.shape[2:]
+    padded = F.pad(levels.float(), (n,) * 4, mode="replicate")
+    total = torch.full(levels.shape, HALF_STEP, dtype=torch.float32, device=levels.device)
+    angles = angle.expand(len(levels)).tolist()
+    for image, border, degrees in zip(total, padded, angles, strict=True):
+        down, across = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+        for i, weight in enumerate(weights):
+            top, left = n + math.ceil(i * down - 0.5), n + math.ceil(i * across - 0.5)
+            image.add_(border[:, top : top + height, left : left + width], alpha=weight)
+    return total.floor_().clamp_(0, 255).to(torch.uint8)
+
+
+def clipped_zoom(x: Tensor, factor: float) -> Tensor:
+    """The centre of x [B, C, H, W] enlarged by a factor, corner-aligned bilinear, cut to H x W."""
+    sides = x.shape[2:]
+    small = [math.ceil(side / factor) for side in sides]
+    first = [(side - s) // 2 for side, s in zip(sides, small, strict=True)]
+    crop = x[:, :, first[0] : first[0] + small[0], first[1] : first[1] + small[1]]
+    large = [round(s * factor) for s in small]
+    zoomed = F.interpolate(crop, large, mode="bilinear", align_corners=True)
+    top, left = ((n - side) // 2 for n, side in zip(large, sides, strict=True))
+    return zoomed[:, :, top : top + sides[0], left : left + sides[1]]
+
+
+def apply_zoom_blur(images: Tensor, params: Params, draws: Draws) -> Tensor:
+    """The mean of the image and its enlargements; factor 1 is in the list, so it counts twice."""
+    count = int(params[0])
+    step = (1 + params[1]) - 1  # as numpy's arange steps: it decides how halves are rounded
+    x = to_unit(images, torch.float32)
+    total = x * 2
+    for i in range(1, count):
+        total += clipped_zoom(x, 1 + i * step)
+    return to_uint8(total / (count + 1))
