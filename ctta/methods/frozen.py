@@ -1,0 +1,55 @@
+"""Any method stopped after n batches: the second negative control."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ctta.data.source import SourceData
+from ctta.methods.base import Method
+from ctta.models.source import SourceModel
+from ctta.parts.arguments import count
+
+
+class Frozen(Method):
+    """Adapts as ``method`` does for ``after`` batches, and only predicts from then on.
+
+    A method that is worse than its frozen self is hurt by what it goes on learning. Steps,
+    episodes and draws are those of the inner method.
+
+    Args:
+        method: the method that is stopped; it is used as it is, not copied.
+        after: batches that it may adapt to, counted from the last reset; 0 or more.
+        reset: as in `Method`, for the inner method's own ``survives_reset`` too.
+    """
+
+    paper = "none"
+    version = 1
+
+    def __init__(
+        self, method: Method, *, after: int, reset: Literal["official", "full"] = "official"
+    ) -> None:
+        super().__init__(method.model, reset=reset)
+        self.method, self.after, self.n_batches = method, count("after", after, low=0), 0
+        self.model = method.model  # the inner method's own, not a second copy
+        if reset == "full":
+            method.reset_kind = "full"
+
+    def prepare(self, source: SourceData) -> None:
+        self.method.prepare(source)
+
+    def adapt(self, x: Tensor) -> Tensor:
+        if self.n_batches >= self.after:
+            return self.predict(x)
+        self.n_batches += 1
+        return self.method(x)
+
+    def reset(self) -> None:
+        self.method.reset()
+        self.n_batches = 0
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        return self.method.predict(x)

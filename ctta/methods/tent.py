@@ -1,0 +1,59 @@
+"""TENT: entropy minimisation over the normalisation layers' affine parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ctta.methods.base import Method
+from ctta.models.source import SourceModel
+from ctta.parts.batch_norm import norm_affine, train_only, use_batch_statistics
+from ctta.parts.losses import entropy
+from ctta.parts.optimizer import make_optimizer
+
+
+class Tent(Method):
+    """Wang et al., "Tent: Fully Test-Time Adaptation by Entropy Minimization", ICLR 2021.
+
+    Batch norm normalises with the batch at hand; weights and biases of all normalisation layers
+    are trained on the mean entropy. The prediction is that of before the update. The model stays
+    in eval mode (no dropout); the authors' code uses train mode, which differs only with dropout.
+
+    Args:
+        model: the source model.
+        optimizer: name, lr and the optimizer's own keys.
+        shared: see `Method`.
+    """
+
+    paper = "arXiv 2006.10726"
+    version = 1
+
+    def __init__(self, model: SourceModel, *, optimizer: Mapping[str, Any], **shared: Any) -> None:
+        super().__init__(model, **shared)
+        self.model.eval()
+        use_batch_statistics(self.model)
+        trained = norm_affine(self.model)
+        if not trained:
+            raise ValueError(
+                "TENT trains the affine parameters of normalisation layers; this model has none"
+            )
+        train_only(self.model, trained)
+        self.optimizer = make_optimizer(trained, optimizer)
+
+    @torch.enable_grad()
+    def adapt(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.model(x)
+        loss = entropy(logits).mean()
+        self.observe("loss", loss)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return logits
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.model(x)
+        return logits

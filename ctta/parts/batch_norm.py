@@ -1,0 +1,112 @@
+"""Batch-norm statistics at test time, and the choice of what is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
+
+
+def batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
+    """The BatchNorm2d layers in order."""
+    return [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+def use_batch_statistics(model: nn.Module) -> None:
+    """Every BatchNorm2d normalises with the batch at hand, in either mode, and keeps nothing.
+
+    The statistics are the mean and the biased variance; gradients flow through them.
+    """
+    for layer in batch_norms(model):
+        layer.track_running_stats = False
+        layer.running_mean = layer.running_var = layer.num_batches_tracked = None
+
+
+def norm_affine(model: nn.Module) -> list[nn.Parameter]:
+    """Weights and biases of all normalisation layers, in order."""
+    return [
+        parameter
+        for module in model.modules()
+        if isinstance(module, NORMS)
+        for parameter in (module.weight, module.bias)
+        if parameter is not None
+    ]
+
+
+def named_weights_and_biases(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that a module owns under exactly the name ``weight`` or ``bias``.
+
+    A ViT's class token, position embedding and packed attention weights are not among them.
+    """
+    return {n: p for n, p in model.named_parameters() if n.rpartition(".")[2] in ("weight", "bias")}
+
+
+def train_only(model: nn.Module, parameters: list[nn.Parameter]) -> None:
+    """Gradients for ``parameters`` and for nothing else."""
+    model.requires_grad_(False)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+
+
+class MixedBatchNorm2d(nn.BatchNorm2d):
+    """Source statistics mixed with those of the batch: ``(1-s) running + s batch``.
+
+    The batch variance is the unbiased one, n/(n-1) with n = B H W, as the official BN-alpha code
+    reads it; the source statistics never move.
+    """
+
+    batch_share: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B,C,H,W] -> [B,C,H,W]."""
+        variance, mean = torch.var_mean(x, dim=(0, 2, 3), unbiased=True)
+        share = self.batch_share
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        return F.batch_norm(
+            x,
+            (1 - share) * self.running_mean + share * mean,
+            (1 - share) * self.running_var + share * variance,
+            self.weight,
+            self.bias,
+            training=False,
+            eps=self.eps,
+        )
+
+
+def mix_statistics(model: nn.Module, batch_share: float) -> None:
+    """Turn every BatchNorm2d into the mixed form, keeping names, weights and statistics."""
+    for layer in batch_norms(model):
+        layer.__class__ = MixedBatchNorm2d
+        assert isinstance(layer, MixedBatchNorm2d)
+        layer.batch_share = batch_share
+
+
+@contextmanager
+def statistics_held(model: nn.Module) -> Iterator[None]:
+    """Layers that would move their running statistics in a forward leave them alone inside."""
+    moving = [m for m in batch_norms(model) if m.training and m.track_running_stats]
+    for layer in moving:
+        layer.track_running_stats = False  # still normalises with the batch
+    try:
+        yield
+    finally:
+        for layer in moving:
+            layer.track_running_stats = True
+
+
+@contextmanager
+def without_dropout(model: nn.Module) -> Iterator[None]:
+    """All modules in eval mode inside, each in its own mode again afterwards."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

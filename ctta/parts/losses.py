@@ -1,0 +1,20 @@
+"""Losses over logits [B,K]; each returns one value a sample, [B]."""
+
+from torch import Tensor
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Shannon entropy of the softmax, natural logarithm."""
+    log_p = logits.log_softmax(1)
+    return -(log_p.exp() * log_p).sum(1)
+
+
+def soft_cross_entropy(logits: Tensor, target_logits: Tensor) -> Tensor:
+    """Cross entropy of ``logits`` against the softmax of ``target_logits``."""
+    return -(target_logits.softmax(1) * logits.log_softmax(1)).sum(1)
+
+
+def symmetric_cross_entropy(logits: Tensor, target_logits: Tensor, share: float = 0.5) -> Tensor:
+    """``(1-share) CE(target -> logits) + share CE(logits -> target)``."""
+    forward = soft_cross_entropy(logits, target_logits)
+    return (1 - share) * forward + share * soft_cross_entropy(target_logits, logits)
