@@ -1,6 +1,7 @@
 """The five blurs. Sums run in a fixed order, element by element: the same in any batch."""
 
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Final
 
@@ -13,6 +14,7 @@ from ctta.counter import Rows
 from ctta.data.corruptions.pixels import Draws, to_uint8, to_unit
 from ctta.data.corruptions.table import Params
 
+FAINT: Final = 1e-9
 HALF_STEP: Final = 1 / 514  # ImageMagick rounds at 16 bits, then truncates to 8
 
 
@@ -27,8 +29,27 @@ def gaussian_taps(sigma: float, truncate: float = 4.0) -> list[float]:
     return taps
 
 
-def filter_rows(x: Tensor, taps: list[float], index: Tensor) -> Tensor:
-    """A symmetric filter along the last but one axis; `index` names the rows with their border."""
+def separable(x: Tensor, taps: list[float], border: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """A symmetric filter over the last two axes of float64 x.
+
+    `taps` are the weights at 0, 1, .. r; `border(index, n)` brings positions beyond 0..n-1 into it.
+    """
+    radius = len(taps) - 1
+    height, width = x.shape[-2:]
+    rows, columns = (
+        border(torch.arange(-radius, n + radius, device=x.device), n) for n in (height, width)
+    )
+    if x.device.type == "cpu":
+        from ctta.data.corruptions import compiled
+
+        planes = x.contiguous().view(x.shape[:-2].numel(), height, width).numpy()
+        filtered = compiled.separable(planes, np.array(taps), rows.numpy(), columns.numpy())
+        return torch.from_numpy(filtered).view(x.shape)
+    down = _filter_rows(x, taps, rows).transpose(-1, -2)
+    return _filter_rows(down, taps, columns).transpose(-1, -2)
+
+
+def _filter_rows(x: Tensor, taps: list[float], index: Tensor) -> Tensor:
     radius, height = len(taps) - 1, x.shape[-2]
     padded = x.index_select(-2, index)
     total = x * taps[0]
@@ -36,18 +57,13 @@ def filter_rows(x: Tensor, taps: list[float], index: Tensor) -> Tensor:
     for k in range(radius, 0, -1):
         before = padded[..., radius - k : radius - k + height, :]
         after = padded[..., radius + k : radius + k + height, :]
-        total.add_(before + after, alpha=taps[k])
+        total = total + (before + after) * taps[k]
     return total
 
 
 def gaussian_filter(x: Tensor, sigma: float, truncate: float = 4.0) -> Tensor:
     """Separable Gaussian over the last two axes, the border's pixels repeated (mode nearest)."""
-    taps = gaussian_taps(sigma, truncate)
-    for _ in range(2):
-        height = x.shape[-2]
-        index = torch.arange(1 - len(taps), height + len(taps) - 1, device=x.device)
-        x = filter_rows(x, taps, index.clamp_(0, height - 1)).transpose(-1, -2).contiguous()
-    return x
+    return separable(x, gaussian_taps(sigma, truncate), lambda index, n: index.clamp(0, n - 1))
 
 
 def draw_gaussian_blur(rows: Rows, images: Tensor, params: Params) -> dict[str, Tensor]:
@@ -81,14 +97,20 @@ def apply_defocus_blur(images: Tensor, params: Params, draws: Draws) -> Tensor:
     """Correlation with the smoothed disc, borders mirrored without repeating the edge."""
     kernel = defocus_kernel(*params)
     reach = len(kernel) // 2
-    height, width = images.shape[2:]
+    # The Gaussian's far ends cannot be seen in float32.
+    rows, columns = (kernel > FAINT).nonzero(as_tuple=True)
+    weights = kernel[rows, columns]
     padded = F.pad(to_unit(images, torch.float32), (reach,) * 4, mode="reflect")
+    height, width = images.shape[2:]
+    if images.device.type == "cpu":
+        from ctta.data.corruptions import compiled
+
+        planes = padded.flatten(0, 1).numpy()
+        blurred = compiled.correlate(planes, rows.numpy(), columns.numpy(), weights.numpy(), reach)
+        return to_uint8(torch.from_numpy(blurred).view(images.shape))
     total = torch.zeros(images.shape, dtype=torch.float32, device=images.device)
-    for row, line in enumerate(kernel.tolist()):
-        for column, weight in enumerate(line):
-            if weight:
-                part = padded[:, :, row : row + height, column : column + width]
-                total.add_(part, alpha=weight)
+    for r, c, weight in zip(rows.tolist(), columns.tolist(), weights.tolist(), strict=True):
+        total += padded[:, :, r : r + height, c : c + width] * weight
     return to_uint8(total)
 
 
@@ -112,9 +134,20 @@ def apply_glass_blur(images: Tensor, params: Params, draws: Draws) -> Tensor:
 def shuffle(levels: Tensor, dxdy: Tensor, d: int) -> Tensor:
     """One pass of copies v[h, w] <- v[h + dy, w + dx] from the bottom right to the top left.
 
-    The reference means to swap, but its right-hand sides are views, so it copies. A pixel takes
-    the new value of its source if the pass has already been there, else the old one; these chains
-    are followed by doubling.
+    The reference means to swap, but its right-hand sides are views, so it copies.
+    """
+    if levels.device.type == "cpu":
+        from ctta.data.corruptions import compiled
+
+        return torch.from_numpy(compiled.shuffle(levels.numpy(), dxdy.numpy(), d))
+    return shuffle_at_once(levels, dxdy, d)
+
+
+def shuffle_at_once(levels: Tensor, dxdy: Tensor, d: int) -> Tensor:
+    """The same without a loop over pixels.
+
+    A pixel takes the new value of its source if the pass has already been there, else the old
+    one; these chains are followed by doubling.
     """
     batch, _, height, width = levels.shape
     h = torch.arange(height - d, d, -1, device=levels.device)[:, None]
@@ -124,7 +157,7 @@ def shuffle(levels: Tensor, dxdy: Tensor, d: int) -> Tensor:
     seen &= (row > h) | ((row == h) & (column > w))
     place = (h * width + w).reshape(1, -1).expand(len(dxdy), -1)
     identity = torch.arange(height * width, device=levels.device).repeat(len(dxdy), 1)
-    target = (row * width + column).reshape(len(dxdy), -1)
+    target = (row * width + column).flatten(1)
     source = identity.scatter(1, place, target)
     following = identity.scatter(1, place, torch.where(seen.flatten(1), target, place))
     while True:
@@ -132,9 +165,9 @@ def shuffle(levels: Tensor, dxdy: Tensor, d: int) -> Tensor:
         if torch.equal(further, following):
             break
         following = further
-    source = source.gather(1, following).expand(batch, -1)
-    flat = levels.reshape(batch, 3, -1)
-    return flat.gather(2, source[:, None].expand(-1, 3, -1)).reshape(levels.shape)
+    source = source.gather(1, following).expand(batch, height * width)
+    flat = levels.flatten(2)
+    return flat.gather(2, source[:, None].expand(batch, 3, height * width)).reshape(levels.shape)
 
 
 def draw_motion_blur(rows: Rows, images: Tensor, params: Params) -> dict[str, Tensor]:

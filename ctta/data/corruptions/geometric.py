@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ctta.counter import Rows
-from ctta.data.corruptions.blur import filter_rows, gaussian_taps
+from ctta.data.corruptions.blur import gaussian_taps, separable
 from ctta.data.corruptions.pixels import Draws, to_uint8, to_unit
 from ctta.data.corruptions.table import Params
 
@@ -38,7 +38,7 @@ def apply_elastic_transform(images: Tensor, params: Params, draws: Draws) -> Ten
 
 
 def inverse_affine(shift: Tensor, height: int, width: int) -> Tensor:
-    """The map back, [B, 2, 3] on (x, y, 1), of the affine map that moves three points by `shift`."""
+    """The map back, [B, 2, 3] on (x, y, 1), of the map that moves three points by `shift`."""
     q = min(height, width) // 3
     centre = torch.tensor([width // 2, height // 2], dtype=torch.float64, device=shift.device)
     corners = torch.tensor([[q, q], [q, -q], [-q, -q]], dtype=torch.float64, device=shift.device)
@@ -58,11 +58,20 @@ def inverse_affine(shift: Tensor, height: int, width: int) -> Tensor:
 def smooth(field: Tensor, sigma: float) -> Tensor:
     """Gaussian cut at three sigma, the border reflected with its edge repeated, any radius."""
     taps = gaussian_taps(sigma, 3.0)
-    for _ in range(2):
-        n = field.shape[-2]
-        index = fold(torch.arange(1 - len(taps), n + len(taps) - 1, device=field.device), n, True)
-        field = filter_rows(field, taps, index).transpose(-1, -2).contiguous()
-    return field
+    if len(taps) <= min(field.shape[-2:]):
+        return separable(field, taps, lambda index, n: fold(index, n, True))
+    # A filter wider than the image is a dense matrix; one product an image keeps the sums' order.
+    down, across = (_matrix(taps, n).to(field.device) for n in field.shape[-2:])
+    return torch.stack([down @ plane @ across.T for plane in field])
+
+
+def _matrix(taps: list[float], n: int) -> Tensor:
+    offset = torch.arange(1 - len(taps), len(taps))
+    weights = torch.tensor(taps[:0:-1] + taps, dtype=torch.float64)
+    matrix = torch.zeros((n, n), dtype=torch.float64)
+    for row in range(n):
+        matrix[row].index_add_(0, fold(row + offset, n, True), weights)
+    return matrix
 
 
 def fold(index: Tensor, n: int, repeat_edge: bool) -> Tensor:
@@ -78,13 +87,18 @@ def sample(x: Tensor, row: Tensor, column: Tensor, *, repeat_edge: bool) -> Tens
     """x [B, C, H, W] at float64 positions [B, H, W], bilinear, reflected at the border."""
     batch, channels, height, width = x.shape
     row, column = (position.expand(batch, height, width) for position in (row, column))
+    if x.device.type == "cpu":
+        from ctta.data.corruptions import compiled
+
+        at_rows, at_columns = row.contiguous().numpy(), column.contiguous().numpy()
+        return torch.from_numpy(compiled.sample(x.numpy(), at_rows, at_columns, repeat_edge))
     top, left = row.floor(), column.floor()
     down, right = (row - top).float()[:, None], (column - left).float()[:, None]
-    flat = x.reshape(batch, channels, -1)
+    flat = x.flatten(2)
 
     def at(r: Tensor, c: Tensor) -> Tensor:
         place = fold(r.long(), height, repeat_edge) * width + fold(c.long(), width, repeat_edge)
-        where = place.reshape(batch, 1, -1).expand(-1, channels, -1)
+        where = place.flatten(1)[:, None].expand(batch, channels, height * width)
         return flat.gather(2, where).reshape(x.shape)
 
     upper = at(top, left) * (1 - right) + at(top, left + 1) * right

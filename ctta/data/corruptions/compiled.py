@@ -1,0 +1,124 @@
+"""Inner loops of the blurs and the elastic transform, compiled for the CPU by Numba.
+
+Each has a torch form beside its caller, which other devices take.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    return cast(Callable[..., Any], numba.njit(cache=True, nogil=True)(function))
+
+
+def _separable(planes: Array, taps: Array, row_index: Array, column_index: Array) -> Array:
+    """A symmetric filter down and across planes [P, H, W]; the indices name border pixels."""
+    n, height, width = planes.shape
+    radius = len(taps) - 1
+    out = np.empty_like(planes)
+    line = np.empty(width, planes.dtype)
+    padded = np.empty(len(column_index), planes.dtype)
+    for p in range(n):
+        plane = planes[p]
+        for r in range(height):
+            middle = plane[r]
+            for c in range(width):
+                line[c] = middle[c] * taps[0]
+            # The centre first, then pairs from the outside in: the order of scipy's sum.
+            for k in range(radius, 0, -1):
+                above, below = plane[row_index[r + radius - k]], plane[row_index[r + radius + k]]
+                tap = taps[k]
+                for c in range(width):
+                    line[c] += (above[c] + below[c]) * tap
+            for c in range(len(column_index)):
+                padded[c] = line[column_index[c]]
+            result = out[p, r]
+            for c in range(width):
+                result[c] = line[c] * taps[0]
+            for k in range(radius, 0, -1):
+                before, after = padded[radius - k :], padded[radius + k :]
+                tap = taps[k]
+                for c in range(width):
+                    result[c] += (before[c] + after[c]) * tap
+    return out
+
+
+separable = _compile(_separable)
+
+
+def _correlate(padded: Array, rows: Array, columns: Array, weights: Array, reach: int) -> Array:
+    """Weighted sums of shifted planes: `padded` [P, H + 2 reach, W + 2 reach] to [P, H, W]."""
+    n = padded.shape[0]
+    height, width = padded.shape[1] - 2 * reach, padded.shape[2] - 2 * reach
+    out = np.zeros((n, height, width), padded.dtype)
+    for p in range(n):
+        for r in range(height):
+            result = out[p, r]
+            for i in range(len(weights)):
+                source = padded[p, r + rows[i], columns[i] :]
+                weight = weights[i]
+                for c in range(width):
+                    result[c] += source[c] * weight
+    return out
+
+
+correlate = _compile(_correlate)
+
+
+def _shuffle(levels: Array, dxdy: Array, d: int) -> Array:
+    """One pass of glass blur's copies, in the reference's order; levels [B, 3, H, W]."""
+    out = levels.copy()
+    n, channels, height, width = levels.shape
+    for b in range(n):
+        moves = dxdy[b if len(dxdy) > 1 else 0]
+        for i in range(height - 2 * d):
+            for j in range(width - 2 * d):
+                h, w = height - d - i, width - d - j
+                row, column = h + moves[i, j, 1], w + moves[i, j, 0]
+                for c in range(channels):
+                    out[b, c, h, w] = out[b, c, row, column]
+    return out
+
+
+shuffle = _compile(_shuffle)
+
+
+def _fold(i: int, n: int, repeat_edge: bool) -> int:
+    period = 2 * n if repeat_edge else 2 * n - 2
+    if i < 0 or i >= n:
+        i = i % period
+        if i >= n:
+            i = (period - 1 if repeat_edge else period) - i
+    return i
+
+
+fold = _compile(_fold)
+
+
+def _sample(x: Array, row: Array, column: Array, repeat_edge: bool) -> Array:
+    """x [B, C, H, W] at positions [B, H, W], bilinear, reflected at the border."""
+    n, channels, height, width = x.shape
+    out = np.empty_like(x)
+    for b in range(n):
+        for r in range(height):
+            for c in range(width):
+                top, left = np.floor(row[b, r, c]), np.floor(column[b, r, c])
+                down, right = np.float32(row[b, r, c] - top), np.float32(column[b, r, c] - left)
+                r0, c0 = fold(int(top), height, repeat_edge), fold(int(left), width, repeat_edge)
+                r1 = fold(int(top) + 1, height, repeat_edge)
+                c1 = fold(int(left) + 1, width, repeat_edge)
+                up, back = np.float32(1) - down, np.float32(1) - right
+                for k in range(channels):
+                    upper = x[b, k, r0, c0] * back + x[b, k, r0, c1] * right
+                    lower = x[b, k, r1, c0] * back + x[b, k, r1, c1] * right
+                    out[b, k, r, c] = upper * up + lower * down
+    return out
+
+
+sample = _compile(_sample)
