@@ -1,0 +1,36 @@
+"""The training data of a source model, as methods with a preparation see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SourceData:
+    """Images and labels of the training split.
+
+    Attributes:
+        images: float32 [N,C,H,W] in [0,1].
+        labels: int64 [N].
+        identity: SHA-256 of the content.
+        split: ``train``; anything else is refused.
+    """
+
+    images: Tensor
+    labels: Tensor
+    identity: str
+    split: str = "train"
+
+    def __post_init__(self) -> None:
+        if self.split != "train":
+            raise ValueError(
+                f"source data: expected the training split, got {self.split!r}; a method must not "
+                "see test images before the stream"
+            )
+        if len(self.images) != len(self.labels):
+            raise ValueError(
+                f"source data: expected as many labels as images, got {len(self.labels)} and "
+                f"{len(self.images)}"
+            )

@@ -1,0 +1,1 @@
+"""Source models: classifiers with features, and cards that say what they are."""

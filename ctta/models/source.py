@@ -1,0 +1,163 @@
+"""A classifier with features, and the card that says what it is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a record must know of a source model.
+
+    Attributes:
+        name: architecture and weights, as ``digits_cnn`` or a full timm tag.
+        image_shape: (C, H, W) that it expects.
+        n_classes: K.
+        weights_sha256: of all parameters and buffers, see `weights_hash`.
+        licence: of the weights.
+        clean_error_pct: expected on the clean test set, or None.
+    """
+
+    name: str
+    image_shape: tuple[int, int, int]
+    n_classes: int
+    weights_sha256: str
+    licence: str = "unknown"
+    clean_error_pct: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-able values."""
+        return {**asdict(self), "image_shape": list(self.image_shape)}
+
+
+class SourceModel(nn.Module):
+    """Base of all source models; channel normalisation lives inside.
+
+    Attributes:
+        card: see `ModelCard`.
+        head: the last layer, [B,D] -> [B,K].
+        stages: ordered groups of module names, so that a method may freeze "the last stage".
+    """
+
+    card: ModelCard
+    head: nn.Module
+    stages: Sequence[Sequence[str]]
+
+    def features(self, x: Tensor) -> Tensor:
+        """[B,C,H,W] -> [B,D]."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B,C,H,W] in [0,1] -> logits [B,K]."""
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+
+class WrappedModel(SourceModel):
+    """Any module whose last layer is a submodule, as a source model.
+
+    Args:
+        module: maps [B,C,H,W] to [B,K].
+        head: name of the last layer inside it; None: the last linear layer.
+        name: for the card.
+        image_shape: (C, H, W).
+        mean: channel means that are taken off first, or None.
+        std: channel deviations that are divided by, or None.
+        licence: of the weights.
+
+    Raises:
+        ValueError: no such submodule, or none that could be the head.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        name: str,
+        image_shape: tuple[int, int, int],
+        head: str | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        licence: str = "unknown",
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.head_name = head or last_linear(module)
+        names = dict(module.named_modules())
+        if self.head_name not in names:
+            raise ValueError(
+                f"head: {name} has no submodule {self.head_name!r}; see named_modules()"
+            )
+        channels = image_shape[0]
+        self.register_buffer("mean", torch.tensor(mean or [0.0] * channels).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std or [1.0] * channels).view(-1, 1, 1))
+        self.stages = stages_of(module)
+        weight = getattr(names[self.head_name], "weight", None)
+        self.card = ModelCard(
+            name=name,
+            image_shape=image_shape,
+            n_classes=0 if weight is None else len(weight),
+            weights_sha256=weights_hash(self),
+            licence=licence,
+        )
+
+    @property
+    def head(self) -> nn.Module:  # type: ignore[override]
+        """The last layer."""
+        return self.module.get_submodule(self.head_name)
+
+    def features(self, x: Tensor) -> Tensor:
+        """[B,C,H,W] -> [B,D], what the last layer receives."""
+        received: list[Tensor] = []
+        handle = self.head.register_forward_pre_hook(lambda _, args: received.append(args[0]))
+        try:
+            self.forward(x)
+        finally:
+            handle.remove()
+        return received[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B,C,H,W] in [0,1] -> logits [B,K]."""
+        logits: Tensor = self.module((x - self.mean) / self.std)
+        return logits
+
+
+def last_linear(module: nn.Module) -> str:
+    """Name of the last linear layer.
+
+    Raises:
+        ValueError: there is none.
+    """
+    names = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
+    if not names:
+        raise ValueError("head: the module has no linear layer; name its last layer with head=...")
+    return names[-1]
+
+
+def stages_of(module: nn.Module) -> list[list[str]]:
+    """Groups of module names in order: the top-level children, lists of blocks taken apart."""
+    stages: list[list[str]] = []
+    for name, child in module.named_children():
+        blocks = list(child.named_children())
+        if len(blocks) > 1 and all(key.isdigit() for key, _ in blocks):
+            stages += [[f"{name}.{key}"] for key, _ in blocks]
+        else:
+            stages.append([name])
+    return stages
+
+
+def weights_hash(model: nn.Module) -> str:
+    """SHA-256 over names, shapes, dtypes and bytes of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(
+            tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+        )
+    return digest.hexdigest()

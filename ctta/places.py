@@ -1,0 +1,37 @@
+"""Where files go: environment variables, a configuration's paths, and the defaults."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_dir(chosen: str | os.PathLike[str] | None = None) -> Path:
+    """Source models and artefacts: ``chosen``, else ``CTTA_CACHE``, else ``~/.cache/ctta``."""
+    return place(chosen, "CTTA_CACHE", Path.home() / ".cache" / "ctta")
+
+
+def runs_dir(chosen: str | os.PathLike[str] | None = None) -> Path:
+    """The run store: ``chosen``, else ``CTTA_RUNS``, else ``runs`` in the current folder."""
+    return place(chosen, "CTTA_RUNS", Path("runs"))
+
+
+def place(chosen: str | os.PathLike[str] | None, variable: str, default: Path) -> Path:
+    """The first of ``chosen``, the environment's ``variable`` and ``default`` that is given."""
+    return Path(chosen or os.environ.get(variable) or default).expanduser()
+
+
+def writable(folder: Path, variable: str) -> Path:
+    """Make ``folder`` if it is not there.
+
+    Raises:
+        ValueError: it cannot be made or written to; the message says what to set instead.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"cannot use the folder {folder} ({reason}); set {variable}") from None
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"cannot write to the folder {folder}; set {variable} to another one")
+    return folder

@@ -1,0 +1,1 @@
+"""Streams: the order in which labelled batches come, with two hashes."""

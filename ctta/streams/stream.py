@@ -1,0 +1,205 @@
+"""An ordered, hashed sequence of labelled batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ctta.streams.identity import protocol_hash, stream_hash
+from ctta.streams.schedules import SCHEDULES, Segment, rising_and_falling
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One kind of image in a stream.
+
+    Attributes:
+        corruption: its name.
+        severity: 1 to 5.
+    """
+
+    corruption: str
+    severity: int
+
+    def __str__(self) -> str:
+        return f"{self.corruption}-{self.severity}"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the loop takes from a stream; a method sees ``x`` and nothing else.
+
+    Attributes:
+        x: images, float32 [B,C,H,W] in [0,1].
+        y: labels, int64 [B].
+        domain: positions in the stream's ``domains``, int64 [B].
+        ids: sample numbers in the data set, int64 [B].
+        segment: number of the segment.
+        fresh_start: the method is reset before this batch.
+    """
+
+    x: Tensor
+    y: Tensor
+    domain: Tensor
+    ids: Tensor
+    segment: int
+    fresh_start: bool
+
+
+class Stream(Protocol):
+    """What the loop needs of a stream."""
+
+    name: str
+    version: int
+    domains: Sequence[Domain]
+    resets: bool
+
+    @property
+    def protocol_sha256(self) -> str:
+        """Hash of what defines the stream and has no seed."""
+
+    @property
+    def stream_sha256(self) -> str:
+        """Hash of the protocol and the realised sequence."""
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def __len__(self) -> int: ...
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        """The batches from number ``start`` on."""
+
+
+class CorruptedData(Protocol):
+    """What a stream needs of a data set."""
+
+    name: str
+    version: int
+    severity: int
+    corruptions: Sequence[str]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes the data set this one, as JSON-able values."""
+
+    def labels(self, corruption: str, severity: int) -> NDArray[np.int64]:
+        """Class numbers [N]."""
+
+    def images(self, corruption: str, severity: int, indices: NDArray[np.int64]) -> Tensor:
+        """float32 [n,C,H,W] in [0,1]."""
+
+
+class CorruptionStream:
+    """The corruptions of a data set in one of the settings of the field.
+
+    Args:
+        data: see `CorruptedData`.
+        setting: ``continual``, ``reset_each`` (a reset before each domain), ``gradual`` (severity
+            rises and falls), ``mixed`` (all domains shuffled together), ``correlated`` (classes in
+            order within each domain).
+        batch_size: 1 or more; the last batch of a segment may be smaller.
+        shuffle: false: file order.
+        seed: of the order; nothing else.
+        starts_high: ``gradual`` only, see `rising_and_falling`.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    version = 1
+
+    def __init__(
+        self,
+        data: CorruptedData,
+        *,
+        setting: str = "continual",
+        batch_size: int = 64,
+        shuffle: bool = True,
+        seed: int = 0,
+        starts_high: bool = False,
+    ) -> None:
+        if setting not in SCHEDULES:
+            raise ValueError(f"setting: expected one of {', '.join(SCHEDULES)}, got {setting!r}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        if seed < 0:
+            raise ValueError(f"seed: expected at least 0, got {seed}")
+        self.data, self.batch_size = data, batch_size
+        self.name = f"{data.name}/{setting}"
+        self.resets = setting == "reset_each"
+        self.domains = [
+            Domain(corruption, severity)
+            for position, corruption in enumerate(data.corruptions)
+            for severity in (
+                rising_and_falling(position, starts_high=starts_high)
+                if setting == "gradual"
+                else [data.severity]
+            )
+        ]
+        labels = [data.labels(d.corruption, d.severity) for d in self.domains]
+        generator = np.random.Generator(np.random.PCG64(seed))
+        self.segments: list[Segment] = SCHEDULES[setting](labels, generator, shuffle)
+        self.protocol = {
+            "stream_version": self.version,
+            "data": data.identity,
+            "domains": [str(domain) for domain in self.domains],
+            "images_per_domain": [len(own) for own in labels],
+            "setting": setting,
+            "shuffle": shuffle,
+            "batch_size": batch_size,
+        }
+
+    @cached_property
+    def protocol_sha256(self) -> str:
+        """Hash of what defines the stream and has no seed."""
+        return protocol_hash(self.protocol)
+
+    @cached_property
+    def stream_sha256(self) -> str:
+        """Hash of the protocol and the realised sequence of samples."""
+        return stream_hash(self.protocol_sha256, self.segments)
+
+    def __len__(self) -> int:
+        return sum(-(-len(index) // self.batch_size) for _, index in self.segments)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.batches()
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        """The batches from number ``start`` on."""
+        number = 0
+        for segment, (domain, index) in enumerate(self.segments):
+            for first in range(0, len(index), self.batch_size):
+                if number >= start:
+                    part = slice(first, first + self.batch_size)
+                    yield self.batch(segment, domain[part], index[part], first == 0)
+                number += 1
+
+    def batch(
+        self, segment: int, domain: NDArray[np.int64], index: NDArray[np.int64], first: bool
+    ) -> Batch:
+        """Images and labels of the samples (domain, index), in that order."""
+        parts, labels = [], np.empty(len(index), dtype=np.int64)
+        where = []
+        for number in np.unique(domain):
+            (own,) = np.nonzero(domain == number)
+            kind = self.domains[number]
+            parts.append(self.data.images(kind.corruption, kind.severity, index[own]))
+            labels[own] = self.data.labels(kind.corruption, kind.severity)[index[own]]
+            where.append(own)
+        back = np.argsort(np.concatenate(where), kind="stable")
+        return Batch(
+            x=torch.cat(parts)[torch.from_numpy(back)],
+            y=torch.from_numpy(labels),
+            domain=torch.from_numpy(domain.astype(np.int64)),
+            ids=torch.from_numpy(index.astype(np.int64)),
+            segment=segment,
+            fresh_start=first and (self.resets or segment == 0),
+        )
