@@ -45,11 +45,12 @@ def separable(x: Tensor, taps: list[float], border: Callable[[Tensor, int], Tens
         planes = x.contiguous().view(x.shape[:-2].numel(), height, width).numpy()
         filtered = compiled.separable(planes, np.array(taps), rows.numpy(), columns.numpy())
         return torch.from_numpy(filtered).view(x.shape)
-    down = _filter_rows(x, taps, rows).transpose(-1, -2)
-    return _filter_rows(down, taps, columns).transpose(-1, -2)
+    down = filter_rows(x, taps, rows).transpose(-1, -2)
+    return filter_rows(down, taps, columns).transpose(-1, -2)
 
 
-def _filter_rows(x: Tensor, taps: list[float], index: Tensor) -> Tensor:
+def filter_rows(x: Tensor, taps: list[float], index: Tensor) -> Tensor:
+    """The torch form of one pass: down x, whose border rows `index` names."""
     radius, height = len(taps) - 1, x.shape[-2]
     padded = x.index_select(-2, index)
     total = x * taps[0]
@@ -108,10 +109,15 @@ def apply_defocus_blur(images: Tensor, params: Params, draws: Draws) -> Tensor:
         planes = padded.flatten(0, 1).numpy()
         blurred = compiled.correlate(planes, rows.numpy(), columns.numpy(), weights.numpy(), reach)
         return to_uint8(torch.from_numpy(blurred).view(images.shape))
-    total = torch.zeros(images.shape, dtype=torch.float32, device=images.device)
+    return to_uint8(correlate_at_once(padded, rows, columns, weights)[:, :, :height, :width])
+
+
+def correlate_at_once(padded: Tensor, rows: Tensor, columns: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sums of shifted planes, for other devices; only the top left part is whole."""
+    total = torch.zeros_like(padded)
     for r, c, weight in zip(rows.tolist(), columns.tolist(), weights.tolist(), strict=True):
-        total += padded[:, :, r : r + height, c : c + width] * weight
-    return to_uint8(total)
+        total += padded.roll((-r, -c), (2, 3)) * weight
+    return total
 
 
 def draw_glass_blur(rows: Rows, images: Tensor, params: Params) -> dict[str, Tensor]:

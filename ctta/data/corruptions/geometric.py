@@ -85,13 +85,19 @@ def fold(index: Tensor, n: int, repeat_edge: bool) -> Tensor:
 
 def sample(x: Tensor, row: Tensor, column: Tensor, *, repeat_edge: bool) -> Tensor:
     """x [B, C, H, W] at float64 positions [B, H, W], bilinear, reflected at the border."""
-    batch, channels, height, width = x.shape
+    batch, _, height, width = x.shape
     row, column = (position.expand(batch, height, width) for position in (row, column))
     if x.device.type == "cpu":
         from ctta.data.corruptions import compiled
 
         at_rows, at_columns = row.contiguous().numpy(), column.contiguous().numpy()
         return torch.from_numpy(compiled.sample(x.numpy(), at_rows, at_columns, repeat_edge))
+    return sample_at_once(x, row, column, repeat_edge=repeat_edge)
+
+
+def sample_at_once(x: Tensor, row: Tensor, column: Tensor, *, repeat_edge: bool) -> Tensor:
+    """The torch form of `sample`, for other devices."""
+    batch, channels, height, width = x.shape
     top, left = row.floor(), column.floor()
     down, right = (row - top).float()[:, None], (column - left).float()[:, None]
     flat = x.flatten(2)

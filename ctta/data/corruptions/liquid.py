@@ -54,11 +54,13 @@ sobel = _compile(_sobel)
 
 
 def _edges(image: Plane, low: int, high: int) -> Plane:
-    """Canny with |dx| + |dy|: True on edges."""
+    """Canny with |dx| + |dy|: 2 on edges."""
     rows, columns = image.shape
     dx, dy = sobel(image)
     strength = np.zeros((rows + 2, columns + 2), np.int32)
-    strength[1:-1, 1:-1] = np.abs(dx) + np.abs(dy)
+    for r in range(rows):
+        for c in range(columns):
+            strength[r + 1, c + 1] = abs(dx[r, c]) + abs(dy[r, c])
     # 0 no candidate, 1 weak, 2 edge; the frame stays 0.
     state = np.zeros((rows + 2, columns + 2), np.uint8)
     stack = np.empty((rows * columns, 2), np.int32)
@@ -94,21 +96,20 @@ def _edges(image: Plane, low: int, high: int) -> Plane:
                     state[i, j] = 2
                     stack[top, 0], stack[top, 1] = i, j
                     top += 1
-    found: Plane = state[1:-1, 1:-1] == 2
-    return found
+    return state[1:-1, 1:-1]
 
 
 edges = _compile(_edges)
 
 
-def _distance(zero: Plane) -> Plane:
-    """Distance to the nearest True by the 5x5 chamfer 1, 1.4, 2.1969; float32 as in OpenCV 5."""
-    rows, columns = zero.shape
+def _distance(state: Plane) -> Plane:
+    """Distance to the nearest edge by the 5x5 chamfer 1, 1.4, 2.1969; float32 as in OpenCV 5."""
+    rows, columns = state.shape
     near, diagonal, knight = np.float32(1), np.float32(1.4), np.float32(2.1969)
     field = np.full((rows + 4, columns + 4), np.inf, np.float32)
     for r in range(2, rows + 2):
         for c in range(2, columns + 2):
-            if zero[r - 2, c - 2]:
+            if state[r - 2, c - 2] == 2:
                 field[r, c] = 0
                 continue
             best = min(field[r - 2, c - 1], field[r - 2, c + 1]) + knight
@@ -148,8 +149,9 @@ box_sum = _compile(_box_sum)
 
 def _equalise(image: Plane) -> Plane:
     counts = np.zeros(256, np.int64)
-    for value in image.ravel():
-        counts[value] += 1
+    for r in range(image.shape[0]):
+        for c in range(image.shape[1]):
+            counts[image[r, c]] += 1
     first = 0
     while counts[first] == 0:
         first += 1
@@ -190,14 +192,11 @@ def _emboss(image: Plane) -> Plane:
 emboss = _compile(_emboss)
 
 
-def _rims(layers: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def rims(layers: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The light on the drops for 8-bit liquid layers [B, H, W], in the same shape."""
     out = np.empty(layers.shape, np.uint8)
-    for b in range(len(layers)):
-        near = np.minimum(distance(edges(layers[b], 50, 150)), np.float32(20))
+    for layer, result in zip(layers, out, strict=True):
+        near = np.minimum(distance(edges(layer, 50, 150)), np.float32(20))
         smooth = (box_sum(near) * (1 / 9)).astype(np.float32).astype(np.uint8)
-        out[b] = np.rint(box_sum(emboss(equalise(smooth))) / 9).astype(np.uint8)
+        result[:] = np.rint(box_sum(emboss(equalise(smooth))) / 9)
     return out
-
-
-rims = _compile(_rims)
