@@ -92,11 +92,15 @@ def test_an_empty_batch_is_returned_empty(name):
 
 def test_the_table_follows_the_side():
     x, ids = images(2), torch.arange(2)
-    assert torch.equal(corrupt(x, "contrast", 3, image_ids=ids),
-                       corrupt(x, "contrast", 3, image_ids=ids, table="cifar"))  # fmt: skip
+    assert torch.equal(
+        corrupt(x, "contrast", 3, image_ids=ids),
+        corrupt(x, "contrast", 3, image_ids=ids, table="cifar"),
+    )
     big = images(1, 96)
-    assert torch.equal(corrupt(big, "contrast", 3, image_ids=ids[:1]),
-                       corrupt(big, "contrast", 3, image_ids=ids[:1], table="imagenet"))  # fmt: skip
+    assert torch.equal(
+        corrupt(big, "contrast", 3, image_ids=ids[:1]),
+        corrupt(big, "contrast", 3, image_ids=ids[:1], table="imagenet"),
+    )
 
 
 def test_jpeg85_compresses_the_result_once_more():
