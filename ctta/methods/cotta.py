@@ -69,7 +69,7 @@ class CoTTA(Method):
         target = self.pseudo_label(x)
         loss = self.divergence(logits, target)
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         ema_(self.teacher, self.model, self.ema_decay)
         self.restore(named_weights_and_biases(self.model))

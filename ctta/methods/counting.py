@@ -39,7 +39,7 @@ class PassCounter:
         if isinstance(module, SourceModel):
             self.n_forwards += 1
             if isinstance(output, Tensor) and output.requires_grad:
-                output.register_hook(self.saw_backward)
+                output.register_hook(self.saw_backward)  # type: ignore[no-untyped-call]
 
     def saw_backward(self, _gradient: Tensor) -> None:
         # The number of the running backward pass: a pass over two outputs comes here twice.

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ctta.data.source import SourceData
 from ctta.methods.base import Method
-from ctta.models.source import SourceModel
 from ctta.parts.arguments import count
 
 
@@ -27,6 +26,7 @@ class Frozen(Method):
 
     paper = "none"
     version = 1
+    not_state = Method.not_state | {"model"}  # saved with the inner method
 
     def __init__(
         self, method: Method, *, after: int, reset: Literal["official", "full"] = "official"

@@ -49,7 +49,7 @@ class Tent(Method):
         loss = entropy(logits).mean()
         self.observe("loss", loss)
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return logits
 

@@ -145,7 +145,8 @@ def adjust_colour(x: Tensor, operation: int, factor: float) -> Tensor:
     if operation == SATURATION:
         return (factor * x + (1 - factor) * grey(x)).clamp(0, 1)
     if operation == HUE:
-        return TF.adjust_hue(x, factor)
+        turned: Tensor = TF.adjust_hue(x, factor)
+        return turned
     if operation == GAMMA:
         return x.clamp(1e-8, 1).pow(factor).clamp(0, 1)
     raise ValueError(f"expected a colour operation 0 to 4, got {operation}")

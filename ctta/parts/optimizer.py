@@ -54,7 +54,7 @@ def make_optimizer(
     if "betas" in values:
         values["betas"] = two_fractions("optimizer.betas", values["betas"])
     try:
-        return OPTIMIZERS[name](parameters, **values)  # type: ignore[call-arg, arg-type]
+        return OPTIMIZERS[name](parameters, **values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"optimizer: {error}") from error
 

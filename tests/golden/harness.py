@@ -1,0 +1,324 @@
+"""Replays a golden file: reads its ``spec`` and its arrays, and nothing else.
+
+What the format is: see the golden format's own page. Anything unknown is refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from compare import STATISTICS, Case, Report, check, matching
+from torch import Tensor
+from units import replay_unit
+from views import Refused, ReplayedViews
+
+from ctta.assets import asset_dir
+from ctta.build import locate
+from ctta.methods.base import Method
+from ctta.models.digits import TinyCNN, TinyViT
+from ctta.parts.batch_norm import NORMS
+from ctta.parts.restore import RandomRestore
+
+KNOWN_KEYS = set(
+    "spec method kind source model mode dtype returns arguments optimizer trained_parameters views "
+    "restore_mask restore_mask_arrays start source_data resets_before reset survives_reset episodic "
+    "steps window compare diagnostics known_difference defect parameter_order unit keys calls "
+    "batch_size state_names computed_in_float32".split()
+)
+WORDS: dict[str, tuple[Any, ...]] = {
+    "spec": (1,),
+    "kind": ("stream", "unit"),
+    "dtype": ("float64", "float32"),
+    "returns": (None, "logits", "probabilities", "scores"),
+    "reset": (None, "full", "official"),
+    "restore_mask": (None, "nothing", "all", "array"),
+    "defect": (None, "shared_optimizer_moments"),
+}
+MODES = {
+    "student": (None, "train", "eval", "train_then_eval"),
+    "teacher": (None, "train", "eval", "eval_then_train"),
+    "batch_norm": ("batch", "running", "none", "mixed", "updated", "robust"),
+}
+PARTS = {"student": "model", "teacher": "teacher", "anchor": "anchor", "projector": "projector"}
+
+
+def read_case(path: Path) -> Case:
+    """Open a file and check its spec.
+
+    Raises:
+        Refused: an unknown key, rule, mode or number of the format.
+    """
+    arrays = np.load(path)
+    spec = json.loads(str(arrays["meta"]))["spec"]
+    for key in spec:
+        if key not in KNOWN_KEYS:
+            raise Refused(f"spec: unknown key {key!r}")
+    for key, known in WORDS.items():
+        if spec.get(key) not in known:
+            raise Refused(f"spec.{key}: unknown value {spec.get(key)!r}")
+    for key, value in (spec.get("mode") or {}).items():
+        if value not in MODES.get(key, ()):
+            raise Refused(f"spec.mode.{key}: unknown value {value!r}")
+    for key in spec.get("start") or {}:
+        if key not in (*PARTS, "hidden", "prior_mean", "prior_variance", "memory_first_row"):
+            raise Refused(f"spec.start: unknown part {key!r}")
+    return Case(spec, arrays)
+
+
+def method_class(name: str) -> type[Method] | None:
+    """The class of that name, or None where there is no such method."""
+    path = asset_dir("configs") / "method" / f"{name}.yaml"
+    if not path.is_file():
+        return None
+    return locate(yaml.safe_load(path.read_text()), "method")  # type: ignore[return-value]
+
+
+def replay(case: Case, cls: type[Method]) -> Report:
+    """Run the method as the file says and compare.
+
+    Raises:
+        Refused: the file asks for something that this reader does not know.
+    """
+    if case.spec["kind"] == "unit":
+        return replay_unit(case, Report())
+    report = Report()
+    mine = run_stream(case, cls)
+    spec = case.spec
+    for kind in ("compare", "diagnostics"):
+        for pattern, tolerance in (spec.get(kind) or {}).items():
+            if set(tolerance) != {"atol", "rtol"}:
+                raise Refused(f"spec.{kind}: unknown tolerance {sorted(tolerance)}")
+            keys = list(matching(case, pattern))
+            if not keys:
+                raise Refused(f"spec.{kind}: {pattern!r} names no array of the file")
+            for key in keys:
+                check(key, case.arrays[key], mine(key), tolerance, kind == "compare", report)
+    if spec.get("known_difference"):
+        differs = any(line.startswith("logits:") for line in report.failures)
+        report.failures = [] if differs else ["logits: agree with a record that has a known fault"]
+    return report
+
+
+def run_stream(case: Case, cls: type[Method]) -> Callable[[str], Any]:
+    """Replay the stream; returns what the method has for an array name, None if nothing."""
+    spec, arrays = case.spec, case.arrays
+    torch.set_num_threads(1)
+    dtype = getattr(torch, spec["dtype"])
+    x = torch.as_tensor(arrays["x"]).to(dtype)
+    model = make_model(spec["model"]).to(dtype)
+    load_part(model, case.under(spec["start"]["student"]))
+    found: dict[str, list[Any]] = {}
+    with torch.no_grad():
+        found["source_logits"] = [model.eval()(batch) for batch in x]
+    views = None
+    if spec.get("views"):
+        views = ReplayedViews(spec["views"], spec["arguments"], arrays)
+    method, n_resets = make_method(case, cls, model, views)
+    if spec.get("source_data"):
+        raise Refused("spec.source_data: no method that exists uses source data")
+    check_trained(method, spec.get("trained_parameters"))
+    method.observers.append(lambda name, value: found.setdefault(name, []).append(value))
+    traced = {k: [] for k in arrays.files if k.startswith("trace/")}
+    after1: dict[str, Any] = {}
+    resets_before = set(spec.get("resets_before") or [])
+    for batch, (first_of_batch, feed) in enumerate(feeds(x, spec)):
+        if first_of_batch in resets_before:
+            method.reset()
+        if views:
+            views.begin_batch()
+        before = len(n_resets)
+        found.setdefault("logits", []).append(feed(method))
+        found.setdefault("resets", []).append(torch.tensor([len(n_resets) - before]))
+        for key, values in traced.items():
+            values.append(quantity(method, key.removeprefix("trace/"), spec))
+        if batch == 0:
+            names = [key for key in arrays.files if key.startswith("after1/")]
+            after1 = {key: quantity(method, key.removeprefix("after1/"), spec) for key in names}
+
+    def mine(key: str) -> Any:
+        if key in traced:
+            values = traced[key]
+            return None if any(v is None for v in values) else torch.stack(values)
+        if key in after1:
+            return after1[key]
+        if key.startswith("final/"):
+            return quantity(method, key.removeprefix("final/"), spec)
+        if key not in found:
+            return None
+        values = [v.reshape(1) if v.ndim == 0 else v for v in found[key]]
+        if key == "logits" and spec.get("returns") in ("probabilities", "scores"):
+            values = [v.exp() for v in values]
+        steps, rows = spec.get("steps") or 1, len(np.asarray(arrays[key]))
+        if steps > 1 and len(values) == steps * rows:  # a row a batch: first update or last step
+            values = values[::steps] if key.endswith("_logits") else values[steps - 1 :: steps]
+        return torch.cat([v.detach() for v in values])
+
+    return mine
+
+
+def feeds(
+    x: Tensor, spec: Mapping[str, Any]
+) -> Iterator[tuple[int | None, Callable[[Method], Tensor]]]:
+    """What the method is fed, in order: (index of the batch that begins here or None, feeder)."""
+    window, size = spec.get("window") or 1, spec.get("batch_size") or x.shape[1]
+    if size != x.shape[1] or window > 1:
+        samples = x.reshape(-1, *x.shape[2:])
+    if window == 1:
+        batches = x if size == x.shape[1] else samples.split(size)
+        for index, batch in enumerate(batches):
+            yield index, lambda method, batch=batch: method(batch.clone())
+        return
+    ring = samples[:0]
+    for index, sample in enumerate(samples):
+        place = index % window
+        if len(ring) < window:
+            ring = torch.cat([ring, sample[None]])
+        else:
+            ring = ring.clone()
+            ring[place] = sample
+        full = place == window - 1
+
+        def feed(
+            method: Method, ring: Tensor = ring, place: int = place, full: bool = full
+        ) -> Tensor:
+            return (method(ring) if full else method.predict(ring))[place : place + 1]
+
+        yield index // size if index % size == 0 else None, feed
+
+
+def make_model(node: Mapping[str, Any]) -> TinyCNN | TinyViT:
+    """The model that ``spec.model`` describes."""
+    arguments = {key: value for key, value in node.items() if key != "name"}
+    if node["name"] == "tiny-cnn":
+        unknown = set(arguments) - {"num_classes", "in_channels", "channels", "strides", "bn_eps"}
+        if unknown:
+            raise Refused(f"spec.model: tiny-cnn has no argument {sorted(unknown)[0]!r}")
+        return TinyCNN(**arguments)
+    if node["name"] == "tiny-vit" and not arguments.pop("adapters", None):
+        return TinyViT(**arguments)
+    raise Refused(f"spec.model: unknown model {node}")
+
+
+def load_part(part: torch.nn.Module, saved: Mapping[str, Tensor]) -> None:
+    """Load what the part has; statistics that it does not keep may be left over."""
+    names = part.state_dict()
+    missing = [name for name in names if name not in saved]
+    extra = [name for name in saved if name not in names and not name.endswith(STATISTICS)]
+    if missing or extra:
+        raise Refused(f"start values: missing {missing}, left over {extra}")
+    part.load_state_dict({name: saved[name] for name in names})
+
+
+def make_method(
+    case: Case, cls: type[Method], model: Any, views: ReplayedViews | None
+) -> tuple[Method, list[None]]:
+    """The method as the file describes it, with its draws replaced by the recorded ones."""
+    spec, resets = case.spec, []
+    takes = cls.__signature__.parameters
+    arguments = dict(spec.get("arguments") or {})
+    for name in arguments:
+        if name not in takes:
+            raise Refused(f"spec.arguments: {spec['method']} has no argument {name!r}")
+    groups = [dict(group) for group in spec.get("optimizer") or []]
+    if len(groups) > 1:
+        raise Refused(f"spec.optimizer: unknown groups {[g.get('group') for g in groups]}")
+    if groups:
+        group = groups[0].pop("group", "student")
+        if group not in ("student", "bn", "feature_norm", "base"):
+            raise Refused(f"spec.optimizer: unknown group {group!r}")
+        arguments["optimizer"] = groups[0]
+    updates = [0]
+
+    class Replayed(cls):  # type: ignore[misc, valid-type]
+        def adapt(self, x: Tensor) -> Tensor:
+            if views:
+                views.begin_update()
+            updates[0] += 1
+            return super().adapt(x)
+
+        def reset(self) -> None:
+            resets.append(None)
+            super().reset()
+
+    method = Replayed(
+        model,
+        **arguments,
+        steps=spec.get("steps") or 1,
+        episodic=bool(spec.get("episodic")),
+        reset=spec.get("reset") or "full",
+    )
+    for part, prefix in (spec.get("start") or {}).items():
+        if part == "student" or prefix == spec["start"]["student"]:
+            continue
+        if part not in PARTS or not hasattr(method, PARTS[part]):
+            raise Refused(f"spec.start: {spec['method']} has no part {part!r}")
+        load_part(getattr(method, PARTS[part]), case.under(prefix))
+    if views:
+        if not hasattr(method, "augment"):
+            raise Refused(f"spec.views: {spec['method']} draws no views")
+        method.augment = views
+    if spec.get("restore_mask"):
+        if not isinstance(getattr(method, "restore", None), RandomRestore):
+            raise Refused(f"spec.restore_mask: {spec['method']} restores nothing at random")
+        method.restore = ReplayedRestore(case, method.restore, updates)
+    method.remember()
+    return method, resets
+
+
+class ReplayedRestore(RandomRestore):
+    """Restores what the file says was drawn."""
+
+    def __init__(self, case: Case, drawn: RandomRestore, updates: list[int]) -> None:
+        self.prob, self.generator, self.start = drawn.prob, drawn.generator, drawn.start
+        self.case, self.updates = case, updates
+
+    def masks(self) -> Iterator[tuple[str, Tensor]]:
+        spec = self.case.spec
+        for name, start in self.start.items():
+            if spec["restore_mask"] == "array":
+                pattern = spec["restore_mask_arrays"]["pattern"].format(name=name)
+                mask = torch.as_tensor(self.case.arrays[pattern]).bool()
+                yield name, mask.reshape(-1, *start.shape)[self.updates[0] - 1]
+            elif spec["restore_mask"] == "all":
+                yield name, torch.ones_like(start, dtype=torch.bool)
+
+
+def check_trained(method: Method, expected: Any) -> None:
+    """The optimizer's parameters are those that the file names."""
+    names = {id(p): name for name, p in method.model.named_parameters()}
+    optimizer = getattr(method, "optimizer", None)
+    groups = optimizer.param_groups if optimizer else []
+    trained = [names[id(p)] for group in groups for p in group["params"]]
+    if expected == "all":
+        expected = list(names.values())
+    elif expected == "weight_and_bias":
+        expected = [n for n in names.values() if n.rpartition(".")[2] in ("weight", "bias")]
+    elif expected == "norm_affine":
+        norms = [m for m in method.model.modules() if isinstance(m, NORMS)]
+        expected = [names[id(p)] for m in norms for p in m.parameters(recurse=False)]
+    elif not isinstance(expected or [], list):
+        raise Refused(f"spec.trained_parameters: unknown value {expected!r}")
+    assert set(trained) == set(expected or []), f"trained: {trained}, expected: {expected}"
+
+
+def quantity(method: Method, path: str, spec: Mapping[str, Any]) -> Tensor | None:
+    """Current value of ``<part>/<name>``, ``opt/<slot>/<name>`` or ``momentum/<name>``."""
+    part, _, name = path.partition("/")
+    if part == "momentum":
+        part, name = "opt", f"momentum_buffer/{name}"
+    if part == "opt" and hasattr(method, "optimizer"):
+        slot, _, name = name.partition("/")
+        parameter = dict(method.model.named_parameters()).get(name)
+        value = method.optimizer.state.get(parameter, {}).get(slot)
+    else:
+        for old, new in (spec.get("state_names") or {}).items():
+            name = name.replace(old, new)
+        module = getattr(method, PARTS.get(part, ""), None)
+        value = module.state_dict().get(name) if module is not None else None
+    return value.detach().clone() if isinstance(value, Tensor) else None

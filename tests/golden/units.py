@@ -1,0 +1,81 @@
+"""Unit files: functions on given inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from compare import Case, Report, check, matching
+from torch import Tensor
+from views import Refused, ReplayedViews
+
+from ctta.parts.augment import view_stages
+from ctta.parts.losses import entropy, symmetric_cross_entropy
+
+PADDING = {"edge": "replicate", "reflect": "reflect"}
+
+
+def replay_unit(case: Case, report: Report) -> Report:
+    """Make the calls of the file and compare; functions that do not exist are listed as skipped."""
+    spec, results = case.spec, {}
+    for call in spec["calls"]:
+        unknown = set(call) - {"function", "inputs", "arguments", "outputs"}
+        if unknown:
+            raise Refused(f"spec.calls: unknown key {sorted(unknown)[0]!r}")
+        if call["function"] == "augmentation_chain":
+            results |= augmentation_chain(case, call)
+        elif call["function"] in ("symmetric_cross_entropy", "entropy"):
+            results |= loss(case, call)
+        else:
+            report.skipped.append(f"function {call['function']}")
+    for kind in ("compare", "diagnostics"):
+        for pattern, tolerance in (spec.get(kind) or {}).items():
+            for key in matching(case, pattern):
+                if key in results:
+                    check(key, case.arrays[key], results[key], tolerance, True, report)
+                else:
+                    report.skipped.append(key)
+    return report
+
+
+def augmentation_chain(case: Case, call: dict[str, Any]) -> dict[str, Any]:
+    """Every row of the recorded draws; the stages of the first call in their order."""
+    spec, arrays = case.spec, case.arrays
+    unknown = set(call["arguments"]) - {"padding"}
+    if unknown:
+        raise Refused(f"augmentation_chain: unknown argument {sorted(unknown)[0]!r}")
+    padding = PADDING[call["arguments"].get("padding", "edge")]
+    x = torch.as_tensor(arrays[call["inputs"]["x"]]).to(getattr(torch, spec["dtype"]))
+    views = ReplayedViews(spec["views"], {}, arrays)
+    values, results = [], {}
+    for row in range(spec["views"]["count"]):
+        stages = [value for _, value in view_stages(x, views.draws(row), padding=padding)]
+        values.append(stages[-1])
+        if row == 0 and "stages_of_call_0" in call["outputs"]:
+            prefix = call["outputs"]["stages_of_call_0"].rstrip("*")
+            names = [name for name in arrays.files if name.startswith(prefix)]
+            results |= dict(zip(names, stages, strict=True))
+    return {**results, call["outputs"]["value"]: torch.stack(values)}
+
+
+def loss(case: Case, call: dict[str, Any]) -> dict[str, Any]:
+    """A loss of logits, one value a row, and its gradients."""
+    given: dict[str, Tensor] = {
+        key: torch.tensor(np.asarray(case.arrays[array]), requires_grad=True)
+        for key, array in call["inputs"].items()
+    }
+    if call["function"] == "entropy":
+        value = entropy(given["logits"])
+    else:
+        share = call["arguments"]["alpha"]
+        value = symmetric_cross_entropy(given["student_logits"], given["teacher_logits"], share)
+    results: dict[str, Any] = {}
+    for output, array in call["outputs"].items():
+        if output == "value":
+            results[array] = value.detach()
+        elif output.startswith(("sum_gradient_", "gradient_")):
+            of = output.removeprefix("sum_").removeprefix("gradient_")
+            total = value.sum() if output.startswith("sum_") else value.mean()
+            results[array] = torch.autograd.grad(total, given[of], retain_graph=True)[0]
+    return results
