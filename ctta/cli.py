@@ -27,6 +27,7 @@ USAGE = """ctta: continual test-time adaptation, measured so that others can rep
   ctta list [group]             what can be chosen
   ctta --version
 """
+TABLE_WIDTH = 110
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -136,9 +137,12 @@ def execute(composed: DictConfig) -> Result | None:
 
 def report(results: Sequence[Result]) -> None:
     """Print the table of several runs and draw the two pictures beside them."""
+    from ctta.places import runs_dir
     from ctta.results.run import summarise_runs
 
-    summarise_runs(results, Console())
+    console = Console()
+    console.width = max(console.width, TABLE_WIDTH)
+    summarise_runs(results, runs_dir(results[0].config["paths"]["runs"]), console)
 
 
 # --- rerun -------------------------------------------------------------------------------------

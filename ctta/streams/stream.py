@@ -182,6 +182,12 @@ class CorruptionStream:
                     yield self.batch(segment, domain[part], index[part], first == 0)
                 number += 1
 
+    def firsts(self) -> Iterator[Batch]:
+        """The first batch of each segment."""
+        for segment, (domain, index) in enumerate(self.segments):
+            part = slice(0, self.batch_size)
+            yield self.batch(segment, domain[part], index[part], True)
+
     def batch(
         self, segment: int, domain: NDArray[np.int64], index: NDArray[np.int64], first: bool
     ) -> Batch:

@@ -1,0 +1,1 @@
+"""Metrics, records of runs, and where they are kept."""

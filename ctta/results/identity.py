@@ -1,0 +1,18 @@
+"""What makes two runs the same run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# These keys decide numbers; paths, tracking, progress and the like do not.
+DECIDING = ("seed", "dataset", "stream", "model", "method", "online", "compute")
+
+
+def run_identity(config: Mapping[str, Any], **versions: Any) -> str:
+    """SHA-256 of the deciding keys and of ``versions`` (hashes of weights, versions of parts)."""
+    values = {key: config[key] for key in DECIDING} | {"versions": versions}
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

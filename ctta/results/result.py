@@ -1,0 +1,159 @@
+"""The versioned record of one run."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+SCHEMA_VERSION = 1
+
+
+class Strict(BaseModel):
+    """Unknown keys and other types than declared are refused; NaN is no number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class MethodRecord(Strict):
+    """The method: its configuration name, class and version."""
+
+    name: str
+    target: str
+    version: int
+    uses_source_data: bool
+
+
+class StreamRecord(Strict):
+    """The stream: name, version and both hashes."""
+
+    name: str
+    version: int
+    protocol_sha256: str
+    stream_sha256: str
+
+
+class DataRecord(Strict):
+    """The data set: identity, and the hash of the first batch of every segment as uint8."""
+
+    identity: dict[str, Any]
+    data_sha256: str
+
+
+class CostRecord(Strict):
+    """Costs per batch (means over the run), and the peak of memory.
+
+    Attributes:
+        adapt_seconds: in the method, device-synchronised.
+        data_seconds: in the stream.
+        samples_per_second: over the seconds in the method.
+        forwards: of source models.
+        backwards: through them.
+        peak_mib: allocated on a CUDA device, else resident in the process.
+    """
+
+    adapt_seconds: float
+    data_seconds: float
+    samples_per_second: float
+    forwards: float
+    backwards: float
+    peak_mib: float
+
+
+class Result(Strict):
+    """One run: metrics, and everything needed to run it again.
+
+    Attributes:
+        schema_version: of this record.
+        status: ``finished``, or ``failed`` with a reason and without metrics.
+        identity: hash of what decides the numbers.
+        config: resolved configuration, with the chosen name of each group.
+        model: the source model's card.
+        seeds: of the method and of the stream.
+        metrics: see `ctta.results.metrics.summarise`, with forgetting and its two parts.
+        error_by_domain: in %.
+        artefacts: name -> hash of what was prepared from source data.
+    """
+
+    schema_version: Literal[1]
+    status: Literal["finished", "failed"]
+    reason: str | None
+    identity: str
+    config: dict[str, Any]
+    method: MethodRecord
+    stream: StreamRecord
+    data: DataRecord
+    model: dict[str, Any]
+    seeds: dict[str, int]
+    metrics_version: int
+    metrics: dict[str, float]
+    error_by_domain: dict[str, float]
+    costs: CostRecord | None
+    source_data: str | None
+    artefacts: dict[str, str]
+    environment: dict[str, Any]
+    trace_sha256: str | None
+
+    def to_json(self) -> str:
+        """As indented JSON."""
+        return json.dumps(self.model_dump(), indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str = "result") -> Result:
+        """Read a record.
+
+        Raises:
+            ValueError: not JSON, another schema version, or a field that is unknown, missing or
+                of the wrong type; one line a problem, with the field's path.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{where} is not JSON: {error}") from None
+        version = values.get("schema_version") if isinstance(values, dict) else None
+        if version != SCHEMA_VERSION:
+            raise ValueError(
+                f"{where}: expected schema_version {SCHEMA_VERSION}, got {version!r}; "
+                "read it with the version of ctta that wrote it"
+            )
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            lines = [
+                f"{where}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+                for problem in error.errors()
+            ]
+            raise ValueError("\n".join(lines)) from None
+
+    @classmethod
+    def load(cls, path: Path) -> Result:
+        """Read a record from a file.
+
+        Raises:
+            ValueError: no such file, or see `from_json`.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"cannot read {path}: {error}") from None
+        return cls.from_json(text, where=str(path))
+
+    def save(self, path: Path) -> None:
+        """Write to ``path``, which appears when it is whole."""
+        write_text(path, self.to_json())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write under a temporary name, flush to the disk, rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

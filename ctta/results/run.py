@@ -1,0 +1,270 @@
+"""One configuration executed and recorded; a record run again; several runs summed up."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import logging
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ctta.build import Config, build, optimizer_is_used
+from ctta.methods.base import Method
+from ctta.online.costs import peak_mib
+from ctta.online.loop import NonFiniteOutput, clean_error_pct, run_online
+from ctta.online.observers import Observer, Progress, WandbTracking
+from ctta.online.trace import Trace
+from ctta.places import cache_dir, runs_dir
+from ctta.results.compare import Verdict, compare
+from ctta.results.environment import environment
+from ctta.results.identity import run_identity
+from ctta.results.metrics import METRICS_VERSION, error_by_domain, samples_per_second, summarise
+from ctta.results.pictures import error_over_stream, error_per_corruption
+from ctta.results.result import (
+    SCHEMA_VERSION,
+    CostRecord,
+    DataRecord,
+    MethodRecord,
+    Result,
+    StreamRecord,
+)
+from ctta.results.store import RunStore
+from ctta.results.table import rich_table
+from ctta.seeding import threads
+
+log = logging.getLogger("ctta")
+
+
+class Experiment:
+    """One configuration: data set and stream are built at once, model and method when it runs.
+
+    Args:
+        config: the resolved configuration with ``names``, the chosen name of each group.
+
+    Raises:
+        ValueError: any value that does not fit, named by its key.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        whole_number(config["seed"], "seed", at_least=0)
+        self.window = whole_number(config["online"]["window"], "online.window", at_least=1)
+        self.threads = whole_number(config["compute"]["threads"], "compute.threads", at_least=1)
+        self.device = chosen_device(config["compute"]["device"])
+        optimizer_is_used(config)
+        self.data = build(config["dataset"], "dataset")
+        self.stream = build(config["stream"], "stream", data=self.data)
+
+    def plan(self) -> Table:
+        """What would run: the segments and the two hashes."""
+        table = Table(title=f"{self.config['names']['method']} on {self.stream.name}", min_width=90)
+        table.add_column("")
+        table.add_column("", overflow="fold")
+        for key, value in (
+            ("data set", f"{self.data.name}, version {self.data.version}"),
+            ("domains", ", ".join(map(str, self.stream.domains))),
+            ("batches", str(len(self.stream))),
+            ("resets", "before each domain" if self.stream.resets else "never"),
+            ("protocol_sha256", self.stream.protocol_sha256),
+            ("stream_sha256", self.stream.stream_sha256),
+        ):
+            table.add_row(key, value)
+        return table
+
+    def run(self, store: RunStore | None = None) -> Result:
+        """Adapt along the stream and keep the record; a finished run is only looked up.
+
+        Raises:
+            ValueError: anything that stopped the run; a failed method leaves a failed record.
+        """
+        store = store or RunStore(runs_dir(self.config["paths"]["runs"]))
+        with threads(self.threads):
+            return self._run(store)
+
+    def _run(self, store: RunStore) -> Result:
+        names = self.config["names"]
+        cache = cache_dir(self.config["paths"]["cache"])
+        model = build(self.config["model"], "model", data=self.data, cache=cache)
+        model = model.to(self.device)
+        method = build(self.config["method"], "method", model=model, seed=self.config["seed"])
+        identity = run_identity(
+            self.config,
+            weights=model.card.weights_sha256,
+            method=method.version,
+            stream=self.stream.stream_sha256,
+            metrics=METRICS_VERSION,
+        )
+        folder = store.folder(names["method"], names["dataset"], identity)
+        done = None if self.config["force"] else store.finished(folder)
+        if done is not None:
+            log.info("%s is finished already; --force runs it again", folder)
+            return done
+        record = self.record(identity, method, model.card.to_dict())
+        try:
+            clean = {"clean_error_before_pct": self.clean_error(method)}
+            trace = run_online(
+                method,
+                self.stream,
+                device=self.device,
+                observers=self.observers(folder.name, store),
+                window=self.window,
+            )
+            clean["clean_error_after_pct"] = self.clean_error(method)
+        except NonFiniteOutput as error:
+            store.keep(folder, Result(**record, **failed(str(error))), None)
+            raise
+        result = Result(**record, **finished(trace, clean, self.device))
+        store.keep(folder, result, trace)
+        return result
+
+    def record(self, identity: str, method: Method, card: dict[str, Any]) -> dict[str, Any]:
+        """The part of a result that is known before the run."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "identity": identity,
+            "config": copy.deepcopy(dict(self.config)),
+            "method": MethodRecord(
+                name=self.config["names"]["method"],
+                target=f"{type(method).__module__}.{type(method).__qualname__}",
+                version=method.version,
+                uses_source_data=method.uses_source_data,
+            ),
+            "stream": StreamRecord(
+                name=self.stream.name,
+                version=self.stream.version,
+                protocol_sha256=self.stream.protocol_sha256,
+                stream_sha256=self.stream.stream_sha256,
+            ),
+            "data": DataRecord(identity=self.data.identity, data_sha256=self.data_sha256()),
+            "model": card,
+            "seeds": {"method": self.config["seed"], "stream": self.config["stream"]["seed"]},
+            "metrics_version": METRICS_VERSION,
+            "source_data": None,
+            "artefacts": {},
+            "environment": environment(self.device, self.threads),
+        }
+
+    def data_sha256(self) -> str:
+        """Hash of the first batch of every segment as uint8, after preprocessing."""
+        digest = hashlib.sha256()
+        for batch in self.stream.firsts():
+            digest.update((batch.x * 255).round().to(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def clean_error(self, method: Method) -> float:
+        """Error in % on the clean test images, through `predict`."""
+        images, labels = self.data.clean_test()
+        size = self.config["stream"]["batch_size"]
+        return clean_error_pct(method, images, labels, batch_size=size, device=self.device)
+
+    def observers(self, title: str, store: RunStore) -> list[Observer]:
+        """Progress and tracking, as configured."""
+        chosen: list[Observer] = []
+        if self.config["progress"]:
+            chosen.append(Progress(title))
+        tracking = self.config["tracking"]
+        if tracking["name"] == "wandb":
+            chosen.append(
+                WandbTracking(
+                    self.config,
+                    project=tracking["project"],
+                    mode=tracking["mode"],
+                    folder=str(store.root),
+                )
+            )
+        return chosen
+
+
+def failed(reason: str) -> dict[str, Any]:
+    """The part of a result that a failed run leaves open."""
+    empty: dict[str, Any] = {"metrics": {}, "error_by_domain": {}, "costs": None}
+    return {"status": "failed", "reason": reason, "trace_sha256": None, **empty}
+
+
+def finished(trace: Trace, clean: dict[str, float], device: torch.device) -> dict[str, Any]:
+    """The part of a result that follows from the run."""
+    forgetting = clean["clean_error_after_pct"] - clean["clean_error_before_pct"]
+
+    def mean(column: str) -> float:
+        return float(np.mean(trace.batches[column]))
+
+    return {
+        "status": "finished",
+        "reason": None,
+        "metrics": {**summarise(trace), **clean, "forgetting_pct": forgetting},
+        "error_by_domain": error_by_domain(trace),
+        "costs": CostRecord(
+            adapt_seconds=mean("adapt_seconds"),
+            data_seconds=mean("data_seconds"),
+            samples_per_second=samples_per_second(trace),
+            forwards=mean("forwards"),
+            backwards=mean("backwards"),
+            peak_mib=peak_mib(device),
+        ),
+        "trace_sha256": trace.sha256(),
+    }
+
+
+def whole_number(value: object, key: str, *, at_least: int) -> int:
+    """``value`` as a whole number of at least ``at_least``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise ValueError(f"{key}: expected a whole number of at least {at_least}, got {value!r}")
+    return value
+
+
+def chosen_device(name: str) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` as a device.
+
+    Raises:
+        ValueError: another name, or no such device here.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"compute.device: expected auto, cpu or cuda, got {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("compute.device: no CUDA device here; type compute.device=cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def rerun_record(path: Path) -> Verdict:
+    """Run the record at ``path`` again, in a folder that is thrown away, and compare.
+
+    Raises:
+        ValueError: no record, or one of a failed run.
+    """
+    then = Result.load(path)
+    if then.status != "finished":
+        raise ValueError(
+            f"{path} records a failed run ({then.reason}); there is nothing to compare"
+        )
+    config = {**then.config, "paths": {"data": None, "cache": None, "runs": None}}
+    with tempfile.TemporaryDirectory() as folder:
+        return compare(then, Experiment(config).run(RunStore(Path(folder))))
+
+
+def summarise_runs(results: Sequence[Result], root: Path, console: Console) -> None:
+    """Print the table and draw the two pictures into the folder of the runs."""
+    store = RunStore(root)
+    console.print(rich_table(results))
+    folders = [
+        store.folder(r.method.name, r.config["names"]["dataset"], r.identity) for r in results
+    ]
+    traces = [Trace.load(folder / "trace.npz") for folder in folders]
+    for path in (
+        error_per_corruption(results, root / "error_per_corruption.png"),
+        error_over_stream(results, traces, root / "error_over_stream.png"),
+    ):
+        console.print(f"picture: {path}", highlight=False)
+    console.print(f"results: {root}/*/result.json", highlight=False)

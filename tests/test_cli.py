@@ -1,0 +1,176 @@
+"""The command line as a user meets it: runs, mistakes, interruption."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from ctta import cli
+
+QUICK = ["dataset.n_images=32", "stream.batch_size=16", "dataset.corruptions=[fog,contrast]"]
+
+
+@pytest.fixture
+def ctta(monkeypatch, tmp_path, capfd, digits_cache):
+    """Call the command line in a folder of its own; returns (status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CTTA_CACHE", str(digits_cache))
+    monkeypatch.setenv("CTTA_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["ctta"])
+
+    def call(*arguments: str):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(arguments)
+        out, err = capfd.readouterr()
+        return stopped.value.code, out, err
+
+    return call
+
+
+def results(tmp_path):
+    return sorted((tmp_path / "runs").glob("*/result.json"))
+
+
+def test_a_run_leaves_its_record_and_reruns_to_the_same_bits(ctta, tmp_path):
+    status, _, _ = ctta("run", "method=tent", *QUICK)
+    assert status == 0
+    (path,) = results(tmp_path)
+    record = json.loads(path.read_text())
+    assert record["config"]["method"]["optimizer"]["lr"] == 0.001
+    with np.load(path.with_name("trace.npz"), allow_pickle=False) as trace:
+        assert len(trace["prediction"]) == 64
+    assert path.with_name("config.yaml").is_file()
+    status, out, _ = ctta("rerun", str(path))
+    assert (status, "same bits" in out) == (0, True)
+
+
+def test_a_finished_run_is_not_run_again(ctta, tmp_path):
+    ctta("run", "method=source", *QUICK)
+    (path,) = results(tmp_path)
+    before = path.stat().st_mtime_ns
+    status, out, err = ctta("run", "method=source", *QUICK)
+    assert status == 0
+    assert "--force" in out + err
+    assert path.stat().st_mtime_ns == before
+    ctta("run", "method=source", "--force", *QUICK)
+    assert path.stat().st_mtime_ns > before
+
+
+def test_multirun_prints_a_table_and_draws_two_pictures(ctta, tmp_path):
+    status, out, _ = ctta("run", "-m", "method=source,norm", *QUICK)
+    assert status == 0
+    assert "source" in out
+    assert "norm" in out
+    assert len(results(tmp_path)) == 2
+    assert len(list((tmp_path / "runs").glob("*.png"))) == 2
+
+
+def test_dry_run_prints_hashes_and_builds_no_model(ctta, tmp_path, monkeypatch):
+    from ctta.models import zoo
+
+    def refuse(**_):
+        raise AssertionError("a dry run touched the model")
+
+    monkeypatch.setattr(zoo, "digits_model", refuse)
+    status, out, _ = ctta("run", "--dry-run", *QUICK)
+    assert status == 0
+    assert "protocol_sha256" in out
+    assert "stream_sha256" in out
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["method=nothing"], ["nothing", "cotta", "tent"]),
+        (["dataset=nothing"], ["nothing", "digits_c"]),
+        (["methd=tent"], ["methd"]),
+        (["method.rate=1", "method=tent"], ["rate"]),
+        (["dataset.severity=9"], ["dataset", "severity", "9"]),
+        (["method=tent", "optimizer.lr=abc"], ["lr", "abc"]),
+        (["method=tent", "optimizer.lr=-1"], ["lr", "-1"]),
+        (["method=tent", "optimizer.momentum=0.9"], ["momentum"]),
+        (["method=source", "optimizer.lr=0.1"], ["optimizer.lr"]),
+        (["stream.batch_size=0"], ["batch_size", "0"]),
+        (["stream.setting=sideways"], ["sideways", "continual"]),
+        (["dataset.corruptions=[mist]"], ["mist", "fog"]),
+        (["method=cotta", "method.n_views=0"], ["n_views", "0"]),
+        (["seed=x"], ["seed", "x"]),
+        (["seed=-1"], ["seed", "-1"]),
+        (["online.window=0"], ["window", "0"]),
+        (["compute.threads=0"], ["threads", "0"]),
+        (["compute.device=tpu"], ["device", "tpu"]),
+        (["model=timm"], ["model.name"]),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else None,
+)
+def test_mistakes_get_one_clear_line(ctta, overrides, words, tmp_path):
+    status, out, err = ctta("run", *overrides)
+    assert status != 0
+    assert "Traceback" not in out + err
+    for word in words:
+        assert word in out + err
+    assert not results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fly"], ["fly", "run"]),
+        (["list", "nothing"], ["nothing", "method"]),
+        (["rerun", "absent.json"], ["absent.json"]),
+    ],
+)
+def test_other_commands_say_what_is_wrong(ctta, arguments, words):
+    status, _, err = ctta(*arguments)
+    assert status != 0
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+
+
+def test_one_failing_run_leaves_the_others(ctta, tmp_path):
+    status, _, err = ctta("run", "-m", "method=source,tent", "+method.nothing=1", *QUICK)
+    assert status != 0
+    status, _, err = ctta("run", "-m", "method=norm", "stream.batch_size=0,16", *QUICK[::2])
+    assert status == 1
+    assert "1 of 2 runs failed" in err
+    assert len(results(tmp_path)) == 1
+
+
+def test_interruption_keeps_what_is_finished(ctta, tmp_path, monkeypatch):
+    from ctta.methods.norm import Norm
+
+    def interrupt(self, x):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Norm, "adapt", interrupt)
+    status, _, err = ctta("run", "-m", "method=source,norm", *QUICK)
+    assert status == 130
+    assert "interrupted" in err
+    assert len(results(tmp_path)) == 1
+
+
+def test_a_run_folder_that_cannot_be_written_is_one_line(ctta, tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    status, _, err = ctta("run", "method=source", *QUICK)
+    assert status != 0
+    assert "Traceback" not in err
+    assert "runs" in err
+
+
+def test_list_shows_groups_and_choices(ctta):
+    assert "tent" in ctta("list")[1]
+    status, out, _ = ctta("list", "method")
+    assert status == 0
+    assert "CoTTA" in out
+
+
+def test_help_and_version(ctta):
+    assert ctta("--help")[0] == 0
+    assert ctta("--version")[1].startswith("ctta ")
+    status, out, _ = ctta("run", "--help")
+    assert status == 0
+    assert "method" in out

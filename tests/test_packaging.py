@@ -1,0 +1,52 @@
+"""The wheel, in an empty environment away from the checkout, runs the demo."""
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", folder, CHECKOUT], check=True
+    )
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_the_wheel_carries_configs_and_cuda_sources(wheel):
+    names = set(ZipFile(wheel).namelist())
+    shipped = [p.relative_to(CHECKOUT) for p in (CHECKOUT / "configs").rglob("*.yaml")]
+    assert shipped
+    assert {f"ctta/{path.as_posix()}" for path in shipped} <= names
+    assert {"ctta/cuda/README.md", "ctta/py.typed"} <= names
+
+
+def test_the_demo_runs_from_the_wheel(wheel, tmp_path):
+    venv.create(tmp_path / "env", with_pip=True)
+    command = tmp_path / "env" / "bin"
+    subprocess.run([command / "python", "-m", "pip", "install", "--quiet", wheel], check=True)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    environment |= {"CTTA_CACHE": str(tmp_path / "cache"), "CTTA_RUNS": str(tmp_path / "runs")}
+    done = subprocess.run(
+        [command / "ctta", "run", "sweep=demo", "dataset.n_images=64"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cotta" in done.stdout
+    results = sorted((tmp_path / "runs").glob("*/result.json"))
+    assert len(results) == len(list((CHECKOUT / "configs" / "method").glob("*.yaml")))
+    assert len(list((tmp_path / "runs").glob("*.png"))) == 2
