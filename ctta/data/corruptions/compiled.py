@@ -60,7 +60,21 @@ def _correlate(padded: Array, rows: Array, columns: Array, weights: Array, reach
     for p in range(n):
         for r in range(height):
             result = out[p, r]
-            for i in range(len(weights)):
+            # Four at a time: the sum is loaded and stored a quarter as often.
+            fours = len(weights) // 4 * 4
+            for i in range(0, fours, 4):
+                s0, s1 = (
+                    padded[p, r + rows[i], columns[i] :],
+                    padded[p, r + rows[i + 1], columns[i + 1] :],
+                )
+                s2, s3 = (
+                    padded[p, r + rows[i + 2], columns[i + 2] :],
+                    padded[p, r + rows[i + 3], columns[i + 3] :],
+                )
+                w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+                for c in range(width):
+                    result[c] += (s0[c] * w0 + s1[c] * w1) + (s2[c] * w2 + s3[c] * w3)
+            for i in range(fours, len(weights)):
                 source = padded[p, r + rows[i], columns[i] :]
                 weight = weights[i]
                 for c in range(width):
@@ -69,6 +83,42 @@ def _correlate(padded: Array, rows: Array, columns: Array, weights: Array, reach
 
 
 correlate = _compile(_correlate)
+
+
+def _box_down(plane: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
+    """Means of runs of rows in 22-bit fixed point: plane [H, W] to out [h, W]."""
+    for r in range(len(starts)):
+        for c in range(plane.shape[1]):
+            total = np.int64(1 << 21)
+            for k in range(counts[r]):
+                total += plane[starts[r] + k, c] * weights[r, k]
+            out[r, c] = min(max(total >> 22, 0), 255)
+
+
+box_down = _compile(_box_down)
+
+
+def _pixelate(
+    planes: Array, rows: tuple[Array, ...], columns: tuple[Array, ...], small: tuple[int, int]
+) -> Array:
+    """Box means of planes [P, H, W] on a small grid, columns first, then nearest up again.
+
+    `rows` and `columns` hold, for that axis: starts, counts, weights and the way back up.
+    """
+    n, height, width = planes.shape
+    out = np.empty_like(planes)
+    across = np.empty((small[1], height), np.uint8)
+    down = np.empty(small, np.uint8)
+    for p in range(n):
+        box_down(planes[p].T, columns[0], columns[1], columns[2], across)
+        box_down(across.T, rows[0], rows[1], rows[2], down)
+        for r in range(height):
+            for c in range(width):
+                out[p, r, c] = down[rows[3][r], columns[3][c]]
+    return out
+
+
+pixelate = _compile(_pixelate)
 
 
 def _shuffle(levels: Array, dxdy: Array, d: int) -> Array:
