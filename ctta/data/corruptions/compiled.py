@@ -85,36 +85,38 @@ def _correlate(padded: Array, rows: Array, columns: Array, weights: Array, reach
 correlate = _compile(_correlate)
 
 
-def _box_down(plane: Array, starts: Array, counts: Array, weights: Array, out: Array) -> None:
-    """Means of runs of rows in 22-bit fixed point: plane [H, W] to out [h, W]."""
-    for r in range(len(starts)):
-        for c in range(plane.shape[1]):
-            total = np.int64(1 << 21)
-            for k in range(counts[r]):
-                total += plane[starts[r] + k, c] * weights[r, k]
-            out[r, c] = min(max(total >> 22, 0), 255)
-
-
-box_down = _compile(_box_down)
-
-
 def _pixelate(
     planes: Array, rows: tuple[Array, ...], columns: tuple[Array, ...], small: tuple[int, int]
 ) -> Array:
     """Box means of planes [P, H, W] on a small grid, columns first, then nearest up again.
 
-    `rows` and `columns` hold, for that axis: starts, counts, weights and the way back up.
+    `rows` and `columns` hold, for that axis: starts, counts, 22-bit weights and the way back up.
     """
     n, height, width = planes.shape
     out = np.empty_like(planes)
-    across = np.empty((small[1], height), np.uint8)
-    down = np.empty(small, np.uint8)
+    across = np.empty((height, small[1]), np.uint8)
+    line = np.empty(width, np.uint8)
+    half = np.int32(1 << 21)
     for p in range(n):
-        box_down(planes[p].T, columns[0], columns[1], columns[2], across)
-        box_down(across.T, rows[0], rows[1], rows[2], down)
+        plane = planes[p]
         for r in range(height):
+            for c in range(small[1]):
+                total, start = half, columns[0][c]
+                for k in range(columns[1][c]):
+                    total += np.int32(plane[r, start + k]) * columns[2][c, k]
+                across[r, c] = total >> 22
+        before = -1
+        for r in range(height):
+            low = rows[3][r]
+            if low != before:
+                before = low
+                for c in range(small[1]):
+                    total = half
+                    for k in range(rows[1][low]):
+                        total += np.int32(across[rows[0][low] + k, c]) * rows[2][low, k]
+                    line[c] = total >> 22
             for c in range(width):
-                out[p, r, c] = down[rows[3][r], columns[3][c]]
+                out[p, r, c] = line[columns[3][c]]
     return out
 
 

@@ -1,12 +1,13 @@
-"""JPEG (libjpeg-turbo through torchvision) and pixelation as Pillow does it; both on the CPU."""
+"""JPEG through Pillow (libjpeg-turbo) and pixelation as Pillow does it; both on the CPU."""
 
+import io
 from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from ctta.counter import Rows
 from ctta.data.corruptions.pixels import Draws
@@ -41,14 +42,19 @@ def apply_pixelate(images: Tensor, params: Params, draws: Draws) -> Tensor:
 
 def jpeg(images: Tensor, quality: int) -> Tensor:
     """The images after one JPEG round trip; uint8 [B, 3, H, W] in and out."""
-    result = torch.empty(images.shape, dtype=torch.uint8)
-    for image, place in zip(images.cpu(), result, strict=True):
-        place.copy_(decode_jpeg(encode_jpeg(image, quality), ImageReadMode.RGB))
-    return result.to(images.device)
+    result = np.empty(images.shape, np.uint8)
+    for image, place in zip(images.cpu().numpy(), result, strict=True):
+        file = io.BytesIO()
+        planes = [Image.fromarray(plane) for plane in image]
+        Image.merge("RGB", planes).save(file, "JPEG", quality=quality)
+        pixels = np.asarray(Image.open(file, formats=("JPEG",)))
+        for channel in range(3):
+            place[channel] = pixels[..., channel]
+    return torch.from_numpy(result).to(images.device)
 
 
 @cache
-def box_weights(side: int, small: int) -> tuple[NDArray[np.int64], ...]:
+def box_weights(side: int, small: int) -> tuple[NDArray[np.signedinteger], ...]:
     """Pillow's box filter from `side` pixels to `small`: starts, counts, 22-bit weights, way up."""
     scale = side / small
     centre = (np.arange(small) + 0.5) * scale
@@ -58,6 +64,6 @@ def box_weights(side: int, small: int) -> tuple[NDArray[np.int64], ...]:
     offset = np.arange(counts.max())
     position = (offset + starts[:, None] - centre[:, None] + 0.5) / scale
     inside = (position > -0.5) & (position <= 0.5) & (offset < counts[:, None])
-    weights = (0.5 + inside / inside.sum(1, keepdims=True) * (1 << 22)).astype(np.int64)
+    weights = (0.5 + inside / inside.sum(1, keepdims=True) * (1 << 22)).astype(np.int32)
     way_up = ((np.arange(side) + 0.5) * (small / side)).astype(np.int64)
     return starts, counts, weights * inside, way_up
