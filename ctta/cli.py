@@ -45,11 +45,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         fail(
             f"expected a command ({', '.join(commands)}), got {arguments[0]!r}; type 'ctta --help'"
         )
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(message)s",
-        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
-    )
+    handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)
     try:
         status = commands[arguments[0]](arguments[1:])
     except (ValueError, OSError) as error:

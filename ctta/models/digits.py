@@ -69,13 +69,13 @@ class TinyViT(SourceModel, VisionTransformer):  # type: ignore[misc]
 
     def __init__(self, **arguments: Any) -> None:
         VisionTransformer.__init__(self, **arguments)
-        self.stages = [[f"blocks.{i}"] for i in range(len(self.blocks))]
-        channels = self.patch_embed.proj.in_channels
-        self.card = ModelCard(
-            "tiny-vit", (channels, *self.patch_embed.img_size), self.num_classes, weights_hash(self)
-        )
+        vit: Any = self  # timm's attributes are not typed
+        self.stages = [[f"blocks.{i}"] for i in range(len(vit.blocks))]
+        shape = (vit.patch_embed.proj.in_channels, *vit.patch_embed.img_size)
+        self.card = ModelCard("tiny-vit", shape, vit.num_classes, weights_hash(self))
 
     def features(self, x: Tensor) -> Tensor:
         """[B,C,H,W] -> [B,D]: the normalised class token."""
-        tokens: Tensor = self.forward_head(self.forward_features(x), pre_logits=True)
+        vit: Any = self
+        tokens: Tensor = vit.forward_head(vit.forward_features(x), pre_logits=True)
         return tokens

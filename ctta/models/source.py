@@ -75,6 +75,9 @@ class WrappedModel(SourceModel):
         ValueError: no such submodule, or none that could be the head.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         module: nn.Module,
@@ -155,9 +158,10 @@ def stages_of(module: nn.Module) -> list[list[str]]:
 def weights_hash(model: nn.Module) -> str:
     """SHA-256 over names, shapes, dtypes and bytes of all parameters and buffers."""
     digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
+    state: dict[str, Tensor] = model.state_dict()
+    for name, tensor in state.items():
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(
-            tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-        )
-    return digest.hexdigest()
+        flat = tensor.detach().cpu().contiguous().view(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    found: str = digest.hexdigest()
+    return found

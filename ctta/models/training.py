@@ -51,11 +51,11 @@ def train(
         for epoch in range(1, epochs + 1):
             total = 0.0
             order = torch.randperm(len(data.images), generator=generator)
-            for chosen in order.split(BATCH):
+            for chosen in torch.split(order, BATCH):
                 logits = model(shifted(data.images[chosen], generator))
                 loss = F.cross_entropy(logits, data.labels[chosen])
                 optimizer.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 optimizer.step()
                 schedule.step()
                 total += loss.item() * len(chosen)

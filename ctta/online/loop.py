@@ -1,4 +1,4 @@
-"""The online loop: one pass, each batch predicted as it comes. Labels, ids and domains stop here."""
+"""The online loop: one pass, predicting as it goes. Labels, ids and domains stop here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ctta.seeding import derive, global_generators
 from ctta.streams.stream import Stream
 
 
-class NonFiniteOutput(ValueError):
+class NonFiniteOutputError(ValueError):
     """A method returned NaN or infinity."""
 
 
@@ -47,7 +47,7 @@ def run_online(
         checkpoint_every: batches between two saves; 0: none.
 
     Raises:
-        NonFiniteOutput: names the batch.
+        NonFiniteOutputError: names the batch.
         ValueError: a checkpoint of something else.
     """
     device = torch.device(device)
@@ -103,7 +103,7 @@ def check_output(logits: Tensor, n_samples: int, number: int) -> None:
             f"batch {number}: expected logits [{n_samples}, K], got {list(logits.shape)}"
         )
     if not torch.isfinite(logits).all():
-        raise NonFiniteOutput(
+        raise NonFiniteOutputError(
             f"batch {number}: the method returned NaN or infinity; try a smaller optimizer.lr"
         )
 
@@ -118,6 +118,6 @@ def clean_error_pct(
 ) -> float:
     """Error in % on clean images through `predict`, without adapting to them."""
     wrong = 0
-    for x, y in zip(images.split(batch_size), labels.split(batch_size), strict=True):
+    for x, y in zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True):
         wrong += int((method.predict(x.to(device)).argmax(1).cpu() != y).sum())
     return 100 * wrong / len(labels)

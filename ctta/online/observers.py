@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -18,6 +18,7 @@ from ctta.streams.stream import Batch, Stream
 
 log = logging.getLogger("ctta")
 SECONDS_BETWEEN_LINES = 10.0
+Mode = Literal["offline", "online"]
 
 
 class Observer(Protocol):
@@ -101,7 +102,7 @@ class WandbTracking:
         folder: where wandb keeps its files.
     """
 
-    def __init__(self, config: Mapping[str, Any], *, project: str, mode: str, folder: str) -> None:
+    def __init__(self, config: Mapping[str, Any], *, project: str, mode: Mode, folder: str) -> None:
         self.run: Any = None
         self.broken = False
 

@@ -68,13 +68,10 @@ class Trace:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             with temporary.open("wb") as file:
-                np.savez_compressed(
-                    file,
-                    domain_names=np.array(self.domain_names),
-                    n_classes=np.array(self.n_classes),
-                    **{name: self.samples[name] for name in SAMPLE_COLUMNS},
-                    **{name: self.batches[name] for name in BATCH_COLUMNS},
-                )
+                arrays: dict[str, Any] = {**self.samples, **self.batches}
+                arrays["domain_names"] = np.array(self.domain_names)
+                arrays["n_classes"] = np.array(self.n_classes)
+                np.savez_compressed(file, **arrays)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

@@ -18,7 +18,7 @@ from rich.table import Table
 from ctta.build import Config, build, optimizer_is_used
 from ctta.methods.base import Method
 from ctta.online.costs import peak_mib
-from ctta.online.loop import NonFiniteOutput, clean_error_pct, run_online
+from ctta.online.loop import NonFiniteOutputError, clean_error_pct, run_online
 from ctta.online.observers import Observer, Progress, WandbTracking
 from ctta.online.trace import Trace
 from ctta.places import cache_dir, runs_dir
@@ -117,7 +117,7 @@ class Experiment:
                 window=self.window,
             )
             clean["clean_error_after_pct"] = self.clean_error(method)
-        except NonFiniteOutput as error:
+        except NonFiniteOutputError as error:
             store.keep(folder, Result(**record, **failed(str(error))), None)
             raise
         result = Result(**record, **finished(trace, clean, self.device))

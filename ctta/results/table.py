@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -12,7 +13,7 @@ from ctta.results.result import Result
 
 def row_names(results: Sequence[Result]) -> list[str]:
     """A name for each run: the method, and the keys that tell runs of one method apart."""
-    keys = {
+    keys: dict[str, Callable[[Result], Any]] = {
         "stream": lambda r: r.config["names"]["stream"],
         "model": lambda r: r.config["names"]["model"],
         "stream.seed": lambda r: r.seeds["stream"],

@@ -1,7 +1,7 @@
 """Orders of samples, as pure numpy functions.
 
-A schedule returns *segments*: pairs (domain numbers, sample indices) of int64 arrays of one length. A
-batch never crosses the border of a segment.
+A schedule returns *segments*: pairs (domain numbers, sample indices) of int64 arrays of one
+length. A batch never crosses the border of a segment.
 """
 
 from __future__ import annotations
