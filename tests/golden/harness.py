@@ -16,7 +16,7 @@ import yaml
 from compare import STATISTICS, Case, Report, check, matching
 from torch import Tensor
 from units import replay_unit
-from views import Refused, ReplayedViews
+from views import RefusedError, ReplayedViews
 
 from ctta.assets import asset_dir
 from ctta.build import locate
@@ -25,12 +25,15 @@ from ctta.models.digits import TinyCNN, TinyViT
 from ctta.parts.batch_norm import NORMS
 from ctta.parts.restore import RandomRestore
 
-KNOWN_KEYS = set(
-    "spec method kind source model mode dtype returns arguments optimizer trained_parameters views "
-    "restore_mask restore_mask_arrays start source_data resets_before reset survives_reset episodic "
-    "steps window compare diagnostics known_difference defect parameter_order unit keys calls "
-    "batch_size state_names computed_in_float32".split()
-)
+# fmt: off
+KNOWN_KEYS = {
+    "spec", "method", "kind", "source", "model", "mode", "dtype", "returns", "arguments",
+    "optimizer", "trained_parameters", "views", "restore_mask", "restore_mask_arrays",
+    "start", "source_data", "resets_before", "reset", "survives_reset", "episodic", "steps",
+    "window", "compare", "diagnostics", "known_difference", "defect", "parameter_order",
+    "unit", "keys", "calls", "batch_size", "state_names", "computed_in_float32",
+}
+# fmt: on
 WORDS: dict[str, tuple[Any, ...]] = {
     "spec": (1,),
     "kind": ("stream", "unit"),
@@ -52,22 +55,22 @@ def read_case(path: Path) -> Case:
     """Open a file and check its spec.
 
     Raises:
-        Refused: an unknown key, rule, mode or number of the format.
+        RefusedError: an unknown key, rule, mode or number of the format.
     """
     arrays = np.load(path)
     spec = json.loads(str(arrays["meta"]))["spec"]
     for key in spec:
         if key not in KNOWN_KEYS:
-            raise Refused(f"spec: unknown key {key!r}")
+            raise RefusedError(f"spec: unknown key {key!r}")
     for key, known in WORDS.items():
         if spec.get(key) not in known:
-            raise Refused(f"spec.{key}: unknown value {spec.get(key)!r}")
+            raise RefusedError(f"spec.{key}: unknown value {spec.get(key)!r}")
     for key, value in (spec.get("mode") or {}).items():
         if value not in MODES.get(key, ()):
-            raise Refused(f"spec.mode.{key}: unknown value {value!r}")
+            raise RefusedError(f"spec.mode.{key}: unknown value {value!r}")
     for key in spec.get("start") or {}:
         if key not in (*PARTS, "hidden", "prior_mean", "prior_variance", "memory_first_row"):
-            raise Refused(f"spec.start: unknown part {key!r}")
+            raise RefusedError(f"spec.start: unknown part {key!r}")
     return Case(spec, arrays)
 
 
@@ -83,7 +86,7 @@ def replay(case: Case, cls: type[Method]) -> Report:
     """Run the method as the file says and compare.
 
     Raises:
-        Refused: the file asks for something that this reader does not know.
+        RefusedError: the file asks for something that this reader does not know.
     """
     if case.spec["kind"] == "unit":
         return replay_unit(case, Report())
@@ -93,10 +96,10 @@ def replay(case: Case, cls: type[Method]) -> Report:
     for kind in ("compare", "diagnostics"):
         for pattern, tolerance in (spec.get(kind) or {}).items():
             if set(tolerance) != {"atol", "rtol"}:
-                raise Refused(f"spec.{kind}: unknown tolerance {sorted(tolerance)}")
+                raise RefusedError(f"spec.{kind}: unknown tolerance {sorted(tolerance)}")
             keys = list(matching(case, pattern))
             if not keys:
-                raise Refused(f"spec.{kind}: {pattern!r} names no array of the file")
+                raise RefusedError(f"spec.{kind}: {pattern!r} names no array of the file")
             for key in keys:
                 check(key, case.arrays[key], mine(key), tolerance, kind == "compare", report)
     if spec.get("known_difference"):
@@ -121,7 +124,7 @@ def run_stream(case: Case, cls: type[Method]) -> Callable[[str], Any]:
         views = ReplayedViews(spec["views"], spec["arguments"], arrays)
     method, n_resets = make_method(case, cls, model, views)
     if spec.get("source_data"):
-        raise Refused("spec.source_data: no method that exists uses source data")
+        raise RefusedError("spec.source_data: no method that exists uses source data")
     check_trained(method, spec.get("trained_parameters"))
     method.observers.append(lambda name, value: found.setdefault(name, []).append(value))
     traced = {k: [] for k in arrays.files if k.startswith("trace/")}
@@ -198,11 +201,11 @@ def make_model(node: Mapping[str, Any]) -> TinyCNN | TinyViT:
     if node["name"] == "tiny-cnn":
         unknown = set(arguments) - {"num_classes", "in_channels", "channels", "strides", "bn_eps"}
         if unknown:
-            raise Refused(f"spec.model: tiny-cnn has no argument {sorted(unknown)[0]!r}")
+            raise RefusedError(f"spec.model: tiny-cnn has no argument {sorted(unknown)[0]!r}")
         return TinyCNN(**arguments)
     if node["name"] == "tiny-vit" and not arguments.pop("adapters", None):
         return TinyViT(**arguments)
-    raise Refused(f"spec.model: unknown model {node}")
+    raise RefusedError(f"spec.model: unknown model {node}")
 
 
 def load_part(part: torch.nn.Module, saved: Mapping[str, Tensor]) -> None:
@@ -211,7 +214,7 @@ def load_part(part: torch.nn.Module, saved: Mapping[str, Tensor]) -> None:
     missing = [name for name in names if name not in saved]
     extra = [name for name in saved if name not in names and not name.endswith(STATISTICS)]
     if missing or extra:
-        raise Refused(f"start values: missing {missing}, left over {extra}")
+        raise RefusedError(f"start values: missing {missing}, left over {extra}")
     part.load_state_dict({name: saved[name] for name in names})
 
 
@@ -224,14 +227,14 @@ def make_method(
     arguments = dict(spec.get("arguments") or {})
     for name in arguments:
         if name not in takes:
-            raise Refused(f"spec.arguments: {spec['method']} has no argument {name!r}")
+            raise RefusedError(f"spec.arguments: {spec['method']} has no argument {name!r}")
     groups = [dict(group) for group in spec.get("optimizer") or []]
     if len(groups) > 1:
-        raise Refused(f"spec.optimizer: unknown groups {[g.get('group') for g in groups]}")
+        raise RefusedError(f"spec.optimizer: unknown groups {[g.get('group') for g in groups]}")
     if groups:
         group = groups[0].pop("group", "student")
         if group not in ("student", "bn", "feature_norm", "base"):
-            raise Refused(f"spec.optimizer: unknown group {group!r}")
+            raise RefusedError(f"spec.optimizer: unknown group {group!r}")
         arguments["optimizer"] = groups[0]
     updates = [0]
 
@@ -257,15 +260,15 @@ def make_method(
         if part == "student" or prefix == spec["start"]["student"]:
             continue
         if part not in PARTS or not hasattr(method, PARTS[part]):
-            raise Refused(f"spec.start: {spec['method']} has no part {part!r}")
+            raise RefusedError(f"spec.start: {spec['method']} has no part {part!r}")
         load_part(getattr(method, PARTS[part]), case.under(prefix))
     if views:
         if not hasattr(method, "augment"):
-            raise Refused(f"spec.views: {spec['method']} draws no views")
+            raise RefusedError(f"spec.views: {spec['method']} draws no views")
         method.augment = views
     if spec.get("restore_mask"):
         if not isinstance(getattr(method, "restore", None), RandomRestore):
-            raise Refused(f"spec.restore_mask: {spec['method']} restores nothing at random")
+            raise RefusedError(f"spec.restore_mask: {spec['method']} restores nothing at random")
         method.restore = ReplayedRestore(case, method.restore, updates)
     method.remember()
     return method, resets
@@ -303,7 +306,7 @@ def check_trained(method: Method, expected: Any) -> None:
         norms = [m for m in method.model.modules() if isinstance(m, NORMS)]
         expected = [names[id(p)] for m in norms for p in m.parameters(recurse=False)]
     elif not isinstance(expected or [], list):
-        raise Refused(f"spec.trained_parameters: unknown value {expected!r}")
+        raise RefusedError(f"spec.trained_parameters: unknown value {expected!r}")
     assert set(trained) == set(expected or []), f"trained: {trained}, expected: {expected}"
 
 

@@ -1,10 +1,10 @@
-"""Every golden file, replayed: the official implementations' numbers within the files' tolerances."""
+"""Every golden file, replayed: the official numbers within each file's own tolerances."""
 
 from pathlib import Path
 
 import pytest
 from harness import method_class, read_case, replay
-from views import Refused
+from views import RefusedError
 
 SLIM = Path(__file__).parents[1] / "golden_data"
 OTHER_KINDS = ("corruptions",)
@@ -30,7 +30,7 @@ def test_golden(golden_file, note_skipped):
         pytest.skip(f"not covered: no method '{golden_file.parent.name}'")
     try:
         report = replay(read_case(golden_file), cls)
-    except Refused as error:
+    except RefusedError as error:
         pytest.fail(f"refused: {error}", pytrace=False)
     if report.skipped:
         note_skipped(f"{golden_file.parent.name}/{golden_file.name}", report.skipped)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from compare import Case, Report, check, matching
 from torch import Tensor
-from views import Refused, ReplayedViews
+from views import RefusedError, ReplayedViews
 
 from ctta.parts.augment import view_stages
 from ctta.parts.losses import entropy, symmetric_cross_entropy
@@ -22,7 +22,7 @@ def replay_unit(case: Case, report: Report) -> Report:
     for call in spec["calls"]:
         unknown = set(call) - {"function", "inputs", "arguments", "outputs"}
         if unknown:
-            raise Refused(f"spec.calls: unknown key {sorted(unknown)[0]!r}")
+            raise RefusedError(f"spec.calls: unknown key {sorted(unknown)[0]!r}")
         if call["function"] == "augmentation_chain":
             results |= augmentation_chain(case, call)
         elif call["function"] in ("symmetric_cross_entropy", "entropy"):
@@ -44,7 +44,7 @@ def augmentation_chain(case: Case, call: dict[str, Any]) -> dict[str, Any]:
     spec, arrays = case.spec, case.arrays
     unknown = set(call["arguments"]) - {"padding"}
     if unknown:
-        raise Refused(f"augmentation_chain: unknown argument {sorted(unknown)[0]!r}")
+        raise RefusedError(f"augmentation_chain: unknown argument {sorted(unknown)[0]!r}")
     padding = PADDING[call["arguments"].get("padding", "edge")]
     x = torch.as_tensor(arrays[call["inputs"]["x"]]).to(getattr(torch, spec["dtype"]))
     views = ReplayedViews(spec["views"], {}, arrays)

@@ -16,7 +16,7 @@ VIEW_KEYS = {"rule", "count", "restart", "keys", "rows", "side", "noise_std"}
 RESTARTS = ("step", "batch", "stream")
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """The file says something that this reader does not know; the message names it."""
 
 
@@ -52,11 +52,11 @@ class ReplayedViews:
     def __init__(self, spec: Mapping[str, Any], arguments: Mapping[str, Any], arrays: Any) -> None:
         unknown = set(spec) - VIEW_KEYS
         if unknown:
-            raise Refused(f"views: unknown key {sorted(unknown)[0]!r}")
+            raise RefusedError(f"views: unknown key {sorted(unknown)[0]!r}")
         if spec["rule"] not in (*FORMULAS, *RECORDED):
-            raise Refused(f"views.rule: unknown {spec['rule']!r}")
+            raise RefusedError(f"views.rule: unknown {spec['rule']!r}")
         if spec.get("restart") not in RESTARTS:
-            raise Refused(f"views.restart: unknown {spec.get('restart')!r}")
+            raise RefusedError(f"views.restart: unknown {spec.get('restart')!r}")
         self.spec, self.arguments, self.arrays = spec, arguments, arrays
         self.batch = self.update = -1
         self.i = self.row = 0
