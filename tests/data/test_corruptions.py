@@ -173,3 +173,12 @@ def test_gpu_and_cpu_agree(name):
     assert gpu.device.type == "cuda"
     difference = (gpu.cpu().int() - cpu.int()).abs()
     assert float((difference > 0).double().mean()) < 0.15 and int(difference.max()) <= 2
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_memory_layout_does_not_matter(name):
+    x = images(3)
+    ids = torch.arange(6)[::2]
+    plain = corrupt(x, name, 4, image_ids=ids.clone())
+    channels_last = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    assert torch.equal(corrupt(channels_last, name, 4, image_ids=ids), plain)

@@ -89,6 +89,7 @@ def corrupt(
     fit.
     """
     _check_images(images_u8, image_ids)
+    images_u8, image_ids = images_u8.contiguous(), image_ids.contiguous()
     height, width = images_u8.shape[2:]
     if table is None:
         table = "cifar" if max(height, width) <= CIFAR_SIDE else "imagenet"

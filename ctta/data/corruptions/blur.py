@@ -145,7 +145,7 @@ def shuffle(levels: Tensor, dxdy: Tensor, d: int) -> Tensor:
     if levels.device.type == "cpu":
         from ctta.data.corruptions import compiled
 
-        return torch.from_numpy(compiled.shuffle(levels.numpy(), dxdy.numpy(), d))
+        return torch.from_numpy(compiled.shuffle(levels.numpy(), dxdy.contiguous().numpy(), d))
     return shuffle_at_once(levels, dxdy, d)
 
 

@@ -35,7 +35,9 @@ def apply_saturate(images: Tensor, params: Params, draws: Draws) -> Tensor:
 def apply_contrast(images: Tensor, params: Params, draws: Draws) -> Tensor:
     """(x - mean) c + mean, one mean for each image and channel."""
     x = to_unit(images)
-    mean = x.mean(dim=(2, 3), keepdim=True)
+    # A sum of integers is exact, so neither batch nor threads can move the mean.
+    total = images.sum(dim=(2, 3), keepdim=True, dtype=torch.int64)
+    mean = total.double() / (255 * images.shape[2:].numel())
     return to_uint8((x - mean).mul_(params[0]).add_(mean))
 
 
