@@ -211,7 +211,8 @@ def first_step_returned(base: type[Method]) -> type[Method]:
         def __call__(self, x):
             if self.episodic:
                 self.reset()
-            return [self.adapt(x).detach() for _ in range(self.steps)][0]
+            first, *_ = [self.adapt(x).detach() for _ in range(self.steps)]
+            return first
 
     return FirstStep
 

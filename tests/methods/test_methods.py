@@ -1,0 +1,104 @@
+"""What each method does, beside the golden files."""
+
+import pytest
+import torch
+
+from ctta.methods.cotta import CoTTA
+from ctta.methods.frozen import Frozen
+from ctta.methods.norm import Norm
+from ctta.methods.tent import Tent
+
+
+def test_source_is_the_model_in_eval_mode(makers, model, batches):
+    expected = model.eval()(batches[0])
+    assert torch.equal(makers["source"](model)(batches[0]), expected)
+
+
+def test_tent_lowers_the_entropy_and_trains_norms_only(makers, model, batches):
+    method = makers["tent"](model, steps=20)
+    losses = []
+    method.observers.append(lambda name, value: losses.append(value.item()))
+    method(batches[0])
+    assert losses[-1] < losses[0]
+    assert torch.equal(method.model.conv1.weight, model.conv1.weight)
+    assert not torch.equal(method.model.bn1.weight, model.bn1.weight)
+
+
+def test_tent_needs_a_norm_layer(model):
+    model.bn1 = model.bn2 = model.bn3 = torch.nn.Identity()
+    with pytest.raises(ValueError, match="this model has none"):
+        Tent(model, optimizer={"name": "sgd", "lr": 0.1})
+
+
+def test_mixed_share_of_zero_is_the_source(makers, model, batches):
+    mixed = Norm(model, statistics="mixed", batch_share=0.0)
+    assert torch.allclose(mixed(batches[0]), makers["source"](model)(batches[0]))
+
+
+def test_batch_statistics_forget_the_past(makers, model, batches):
+    method = makers["norm_batch"](model)
+    first = method(batches[0])
+    method(batches[1])
+    assert torch.equal(method(batches[0]), first)
+    assert torch.equal(method.predict(batches[0]), first)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_views": 0},
+        {"ema_decay": 1.5},
+        {"restore_prob": -0.1},
+        {"unsure_below": "high"},
+        {"symmetric_loss": 1},
+        {"ema_decay": float("nan")},
+    ],
+)
+def test_cotta_refuses_by_name(model, cotta_arguments, change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        CoTTA(model, **{**cotta_arguments, **change})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"statistics": "none"},
+        {"statistics": "mixed"},
+        {"statistics": "batch", "bn_momentum": 2},
+    ],
+)
+def test_norm_refuses(model, change):
+    with pytest.raises(ValueError, match="expected"):
+        Norm(model, **change)
+
+
+def test_cotta_restores_everything_at_one(model, batches, cotta_arguments):
+    method = CoTTA(model, **{**cotta_arguments, "restore_prob": 1.0})
+    method(batches[0])
+    for name, parameter in method.model.named_parameters():
+        assert torch.equal(parameter, model.get_parameter(name))
+    assert not torch.equal(method.teacher.conv1.weight, model.conv1.weight)
+
+
+def test_cotta_seed_moves_the_draws(model, batches, cotta_arguments):
+    def answer(seed):
+        return CoTTA(model, seed=seed, **cotta_arguments)(batches[0])
+
+    assert torch.equal(answer(1), answer(1))
+    assert not torch.equal(answer(1), answer(2))
+
+
+def test_frozen_stops_after_n_batches_and_reset_starts_anew(makers, model, batches):
+    method = makers["frozen"](model)
+    for x in batches[:2]:
+        method(x)
+    before = method.method.state_dict()
+    method(batches[2])
+    assert all(
+        torch.equal(v, before[k]) if torch.is_tensor(v) else v == before[k]
+        for k, v in method.method.state_dict().items()
+    )
+    method.reset()
+    assert method.n_batches == 0
+    with pytest.raises(ValueError, match="after: expected an integer of at least 0"):
+        Frozen(method.method, after=-1)
