@@ -79,13 +79,17 @@ class Progress:
             self.bar.update(self.task, advance=1, error=error)
         elif time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
             self.last_line = time.monotonic()
-            self.console.print(f"{self.title}: {self.done}/{self.total}, error {error:.1f} %")
+            self.say(error)
 
     def on_end(self, trace: Trace) -> None:
         """Say the result in one line."""
         self.close()
-        error = 100 * self.wrong / max(self.seen, 1)
-        self.console.print(f"{self.title}: {self.done}/{self.total}, error {error:.1f} %")
+        self.say(100 * self.wrong / max(self.seen, 1))
+
+    def say(self, error: float) -> None:
+        """One plain line."""
+        line = f"{self.title}: {self.done}/{self.total}, error {error:.1f} %"
+        self.console.print(line, highlight=False)
 
     def close(self) -> None:
         """Take the bar away."""

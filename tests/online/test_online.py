@@ -1,0 +1,306 @@
+"""The loop, the trace, the window, and going on after a checkpoint, with real methods."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from ctta.methods.base import Method
+from ctta.methods.cotta import CoTTA
+from ctta.methods.norm import Norm
+from ctta.methods.source import Source
+from ctta.methods.tent import Tent
+from ctta.models.digits import TinyCNN
+from ctta.online.checkpoint import load_checkpoint, save_checkpoint
+from ctta.online.loop import NonFiniteOutputError, clean_error_pct, run_online
+from ctta.online.observers import Progress, WandbTracking
+from ctta.online.trace import SAMPLE_COLUMNS, Trace
+from ctta.online.window import Window
+from ctta.streams.stream import CorruptionStream
+
+ADAM = {"name": "adam", "lr": 0.01}
+
+
+class Noise:
+    """Random images that depend on the domain, nothing to download or to train."""
+
+    name, version, severity, corruptions = "noise", 1, 5, ("fog", "snow")
+    identity = {"id": "noise"}  # noqa: RUF012
+
+    def labels(self, corruption, severity):
+        return np.arange(14) % 4
+
+    def images(self, corruption, severity, indices):
+        generator = torch.Generator().manual_seed(self.corruptions.index(corruption))
+        return torch.rand(14, 3, 16, 16, generator=generator)[torch.from_numpy(indices)]
+
+
+def stream(**changes):
+    return CorruptionStream(Noise(), **{"batch_size": 4, **changes})
+
+
+def model():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = TinyCNN(num_classes=4, side=16)
+        made.train()
+        made(torch.rand(32, 3, 16, 16))
+    return made.eval()
+
+
+METHODS = {
+    "source": lambda: Source(model()),
+    "norm": lambda: Norm(model(), statistics="updated", bn_momentum=0.1),
+    "tent": lambda: Tent(model(), optimizer=ADAM),
+    "cotta": lambda: CoTTA(
+        model(),
+        optimizer=ADAM,
+        ema_decay=0.9,
+        n_views=2,
+        unsure_below=0.3,
+        restore_prob=0.1,
+        symmetric_loss=True,
+    ),
+}
+
+
+class Echo(Method):
+    """Answers with the mean of the image in class 0; keeps what it was given."""
+
+    paper, version = "none", 1
+
+    def __init__(self, model, answer=None, **shared):
+        super().__init__(model, **shared)
+        self.answer, self.sizes = answer, []
+
+    def adapt(self, x):
+        self.sizes.append(len(x))
+        return self.predict(x) if self.answer is None else self.answer(x)
+
+    def predict(self, x):
+        return torch.nn.functional.pad(x.mean(dim=(1, 2, 3))[:, None], (0, 3))
+
+    not_state = Method.not_state | {"answer", "sizes"}
+
+
+def test_the_trace_says_what_happened():
+    made = stream()
+    trace = run_online(METHODS["tent"](), made)
+    assert len(trace) == 28
+    assert trace.domain_names == ("fog-5", "snow-5")
+    assert trace.samples["segment"].tolist() == [0] * 14 + [1] * 14
+    assert trace.batches["batch_size"].tolist() == [4, 4, 4, 2] * 2
+    assert trace.batches["forwards"].tolist() == [1] * 8
+    assert trace.batches["backwards"].tolist() == [1] * 8
+    assert (trace.batches["adapt_seconds"] > 0).all()
+    ids = np.concatenate([b.ids.numpy() for b in made])
+    assert trace.samples["sample_id"].tolist() == ids.tolist()
+    assert trace.samples["label"].tolist() == (ids % 4).tolist()
+
+
+def test_the_columns_follow_from_the_logits():
+    logits = []
+
+    class Listener(Progress):
+        def on_batch(self, batch, out):
+            logits.append(out)
+
+    trace = run_online(METHODS["norm"](), stream(), observers=[Listener("t")])
+    p = torch.cat(logits).double().softmax(1).numpy()
+    label = trace.samples["label"]
+    close = {"rtol": 1e-6, "atol": 1e-7}
+    np.testing.assert_allclose(trace.samples["top_prob"], p.max(1), **close)
+    np.testing.assert_allclose(
+        trace.samples["label_logprob"], np.log(p[np.arange(28), label]), **close
+    )
+    np.testing.assert_allclose(trace.samples["sum_sq_prob"], (p**2).sum(1), **close)
+    np.testing.assert_allclose(trace.samples["entropy"], -(p * np.log(p)).sum(1), **close)
+    assert trace.samples["prediction"].tolist() == p.argmax(1).tolist()
+
+
+def test_probability_zero_has_entropy_zero():
+    sure = Echo(model(), answer=lambda x: torch.tensor([[1e4, 0.0, 0.0, 0.0]]).expand(len(x), 4))
+    assert run_online(sure, stream()).samples["entropy"].tolist() == [0.0] * 28
+
+
+def test_a_trace_survives_the_disk_and_a_damaged_one_is_refused(tmp_path):
+    trace = run_online(METHODS["source"](), stream())
+    trace.save(tmp_path / "trace.npz")
+    again = Trace.load(tmp_path / "trace.npz")
+    assert again.sha256() == trace.sha256()
+    assert (again.domain_names, again.n_classes) == (trace.domain_names, 4)
+    assert [p.name for p in tmp_path.iterdir()] == ["trace.npz"]
+    (tmp_path / "half.npz").write_bytes((tmp_path / "trace.npz").read_bytes()[:900])
+    for name in ("half.npz", "absent.npz"):
+        with pytest.raises(ValueError, match=f"{name} is not a whole trace"):
+            Trace.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("column", sorted(SAMPLE_COLUMNS))
+def test_every_column_counts_in_the_hash(column):
+    trace = run_online(METHODS["source"](), stream())
+    changed = trace.samples[column].copy()
+    changed[0] += 1
+    other = Trace({**trace.samples, column: changed}, trace.batches, trace.domain_names, 4)
+    assert other.sha256() != trace.sha256()
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("window", [1, 3])
+def test_a_resumed_run_gives_the_same_bits(name, window, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    whole = run_online(
+        METHODS[name](), stream(), window=window, checkpoint=path, checkpoint_every=3
+    )
+    assert load_checkpoint(path)["n_batches"] == 6
+    resumed = run_online(METHODS[name](), stream(), window=window, resume_from=path)
+    assert resumed.sha256() == whole.sha256()
+    assert len(resumed) == 28
+
+
+def test_a_checkpoint_of_another_stream_is_refused(tmp_path):
+    path = tmp_path / "c"
+    run_online(METHODS["source"](), stream(), checkpoint=path, checkpoint_every=2)
+    with pytest.raises(ValueError, match="belongs to another stream"):
+        run_online(METHODS["source"](), stream(seed=9), resume_from=path)
+
+
+def test_checkpoints_carry_trees_and_refuse_damage(tmp_path):
+    tree = {"a": torch.arange(3), 2: [1, None, "x", {"b": torch.ones(2, dtype=torch.float64)}]}
+    save_checkpoint(tmp_path / "c", tree)
+    back = load_checkpoint(tmp_path / "c")
+    assert torch.equal(back["a"], tree["a"])
+    assert back[2][:3] == [1, None, "x"]
+    assert back[2][3]["b"].dtype == torch.float64
+    (tmp_path / "d").write_bytes((tmp_path / "c").read_bytes()[:-3])
+    for name in ("d", "absent"):
+        with pytest.raises(ValueError, match="not a whole checkpoint"):
+            load_checkpoint(tmp_path / name)
+    from safetensors.torch import save_file
+
+    save_file({}, tmp_path / "e", metadata={"version": "7", "tree": "{}"})
+    with pytest.raises(ValueError, match="expected a checkpoint of version 1, got 7"):
+        load_checkpoint(tmp_path / "e")
+
+
+def test_the_window_adapts_when_full_and_predicts_between():
+    method = Echo(model())
+    window = Window(method, 3)
+    x = torch.rand(7, 3, 8, 8)
+    out = window(x)
+    assert method.sizes == [3, 3]
+    torch.testing.assert_close(out[:, 0], x.mean(dim=(1, 2, 3)))
+    assert torch.equal(window.ring, torch.stack([x[6], x[4], x[5]]))
+    window.reset()
+    assert window.ring is None
+    with pytest.raises(ValueError, match="window: expected at least 1"):
+        Window(method, 0)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_method_that_returns_nan_is_stopped_with_the_batch_number(bad):
+    def answer(x):
+        return torch.full((len(x), 4), 0.0 if len(x) == 4 else bad)
+
+    with pytest.raises(NonFiniteOutputError, match=r"batch 3: .*NaN or infinity"):
+        run_online(Echo(model(), answer=answer), stream())
+
+
+def test_an_output_of_the_wrong_shape_is_named():
+    with pytest.raises(ValueError, match=r"batch 0: expected logits \[4, K\], got \[4\]"):
+        run_online(Echo(model(), answer=lambda x: x.mean(dim=(1, 2, 3))), stream())
+
+
+def test_the_callers_generators_come_back():
+    torch.manual_seed(5)
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    run_online(Echo(model(), answer=lambda x: torch.rand(len(x), 4)), stream())
+    drawn = torch.rand(1), random.random(), np.random.rand()  # noqa: NPY002
+    torch.manual_seed(5)
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    assert drawn == (torch.rand(1), random.random(), np.random.rand())  # noqa: NPY002
+
+
+def test_reset_each_repeats_itself():
+    class Same(Noise):
+        def images(self, corruption, severity, indices):
+            return super().images("fog", severity, indices)
+
+    trace = run_online(
+        METHODS["tent"](), CorruptionStream(Same(), setting="reset_each", batch_size=4)
+    )
+    halves = trace.samples["label_logprob"].reshape(2, 14)
+    assert np.array_equal(halves[0], halves[1])
+    trace = run_online(METHODS["tent"](), CorruptionStream(Same(), batch_size=4))
+    halves = trace.samples["label_logprob"].reshape(2, 14)
+    assert not np.array_equal(halves[0], halves[1])
+
+
+def test_clean_error_changes_nothing():
+    method = METHODS["tent"]()
+    before = method.state_dict()
+    x, y = torch.rand(10, 3, 16, 16), torch.arange(10) % 4
+    error = clean_error_pct(method, x, y, batch_size=4)
+    predictions = torch.cat([method.predict(part).argmax(1) for part in x.split(4)])
+    assert error == pytest.approx(100 * float((predictions != y).float().mean()))
+    after = method.state_dict()
+    for name, value in before.items():
+        assert torch.equal(value, after[name]) if torch.is_tensor(value) else value == after[name]
+
+
+def test_progress_prints_plain_lines_off_a_terminal_and_a_bar_on_one():
+    import io
+
+    from rich.console import Console
+
+    for terminal in (False, True):
+        text = io.StringIO()
+        console = Console(file=text, force_terminal=terminal, width=100)
+        run_online(METHODS["source"](), stream(), observers=[Progress("mine", console)])
+        assert "mine: 8/8, error" in text.getvalue()
+        assert ("\x1b" in text.getvalue()) == terminal
+
+
+def test_wandb_can_fail_without_harm(monkeypatch, caplog, tmp_path):
+    import sys
+    import types
+
+    broken = types.ModuleType("wandb")
+
+    def explode(*_, **__):
+        raise OSError("no network")
+
+    broken.Settings, broken.init = dict, explode
+    monkeypatch.setitem(sys.modules, "wandb", broken)
+    tracking = WandbTracking({}, project="p", mode="online", folder=str(tmp_path))
+    trace = run_online(METHODS["source"](), stream(), observers=[tracking])
+    assert len(trace) == 28
+    assert [r.getMessage() for r in caplog.records] == [
+        "wandb is left out from here on: no network"
+    ]
+
+
+def test_wandb_hears_of_each_batch_and_of_the_end(monkeypatch, tmp_path):
+    import sys
+    import types
+
+    class Run:
+        logged, summary, finished = [], {}, 0
+
+        def log(self, values):
+            self.logged.append(values)
+
+        def finish(self):
+            Run.finished += 1
+
+    fake = types.ModuleType("wandb")
+    fake.Settings, fake.init = dict, lambda **_: Run()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    tracking = WandbTracking({}, project="p", mode="offline", folder=str(tmp_path))
+    run_online(METHODS["source"](), stream(), observers=[tracking])
+    assert len(Run.logged) == 8
+    assert 0 <= Run.summary["error_all_pct"] <= 100
+    assert Run.finished == 1

@@ -1,0 +1,222 @@
+"""Records: round trip, refusals in words; the store; comparison; table and pictures."""
+
+import copy
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from ctta.online.trace import SAMPLE_COLUMNS, Trace
+from ctta.results.compare import compare
+from ctta.results.environment import environment
+from ctta.results.identity import run_identity
+from ctta.results.pictures import error_over_stream, error_per_corruption
+from ctta.results.result import Result
+from ctta.results.run import chosen_device, whole_number
+from ctta.results.store import RunStore
+from ctta.results.table import markdown_table, rich_table
+
+RECORD = {
+    "schema_version": 1,
+    "status": "finished",
+    "reason": None,
+    "identity": "a" * 64,
+    "config": {
+        "names": {"method": "tent", "dataset": "digits_c", "stream": "continual", "model": "cnn"},
+        "method": {"steps": 1},
+        "optimizer": {"lr": 0.001},
+    },
+    "method": {"name": "tent", "target": "x.Tent", "version": 1, "uses_source_data": False},
+    "stream": {"name": "s", "version": 1, "protocol_sha256": "p", "stream_sha256": "s"},
+    "data": {"identity": {"id": "digits_c"}, "data_sha256": "d"},
+    "model": {"name": "cnn", "weights_sha256": "w"},
+    "seeds": {"method": 0, "stream": 0},
+    "metrics_version": 1,
+    "metrics": {"error_pct": 30.0},
+    "error_by_domain": {"fog-5": 20.0, "snow-3": 40.0},
+    "costs": {
+        "adapt_seconds": 0.1,
+        "data_seconds": 0.1,
+        "samples_per_second": 10.0,
+        "forwards": 1.0,
+        "backwards": 1.0,
+        "peak_mib": 100.0,
+    },
+    "source_data": None,
+    "artefacts": {},
+    "environment": {"ctta": "0.1.0", "commit": "c", "plugins": {}, "torch": "2"},
+    "trace_sha256": "t",
+}
+
+
+def record(**changes):
+    """The record above with dotted keys changed."""
+    values = copy.deepcopy(RECORD)
+    for path, value in changes.items():
+        *parents, key = path.split("__")
+        node = values
+        for parent in parents:
+            node = node[parent]
+        node[key] = value
+    return values
+
+
+def result(**changes):
+    return Result.from_json(json.dumps(record(**changes)))
+
+
+def test_a_record_survives_the_disk(tmp_path):
+    result().save(tmp_path / "result.json")
+    assert Result.load(tmp_path / "result.json") == result()
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "expected schema_version 1, got None"),
+        (json.dumps(record(schema_version=2)), "expected schema_version 1, got 2; read it with"),
+        (json.dumps(record(extra=1)), "extra: Extra inputs are not permitted"),
+        (
+            json.dumps(record(method__version="1")),
+            "method.version: Input should be a valid integer",
+        ),
+        (json.dumps({k: v for k, v in RECORD.items() if k != "seeds"}), "seeds: Field required"),
+        (json.dumps(record(status="half")), "status: Input should be 'finished' or 'failed'"),
+        (json.dumps(record(metrics={"nll": float("nan")})), "metrics.nll: .*finite"),
+    ],
+)
+def test_what_a_record_refuses_it_names(text, words):
+    with pytest.raises(ValueError, match=words):
+        Result.from_json(text)
+
+
+def test_an_unreadable_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"cannot read .*absent\.json"):
+        Result.load(tmp_path / "absent.json")
+
+
+def trace(n=60, segments=3):
+    samples = {
+        name: np.zeros(n, dtype=dtype) + (name == "label_logprob") * -1.0
+        for name, dtype in SAMPLE_COLUMNS.items()
+    }
+    samples["segment"] = samples["domain"] = np.arange(n) * segments // n
+    samples["label"] = np.arange(n) % 2
+    batches = {
+        name: np.ones(4)
+        for name in ("batch_size", "adapt_seconds", "data_seconds", "forwards", "backwards")
+    }
+    return Trace(samples, batches, ("fog-5", "snow-3", "frost-5"), 2)
+
+
+def test_the_store_finds_what_is_whole_and_nothing_else(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    own = trace()
+    kept = result(trace_sha256=own.sha256())
+    folder = store.folder("tent", "digits_c", kept.identity)
+    assert folder.name == "tent-digits_c-aaaaaaaaaaaa"
+    assert store.finished(folder) is None
+    store.keep(folder, kept, own)
+    assert store.finished(folder) == kept
+    assert sorted(p.name for p in folder.iterdir()) == ["config.yaml", "result.json", "trace.npz"]
+    store.keep(folder, result(trace_sha256="another"), own)
+    assert store.finished(folder) is None
+    store.keep(folder, result(status="failed", reason="batch 3"), None)
+    assert store.finished(folder) is None
+
+
+def test_a_root_that_is_a_file_is_one_clear_line(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(ValueError, match=r"cannot use the folder .*runs .*set CTTA_RUNS"):
+        RunStore(tmp_path / "runs")
+
+
+def test_the_same_trace_is_the_same_bits():
+    verdict = compare(result(), result())
+    assert (str(verdict), verdict.same) == ("same bits", True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"environment__torch": "3"}, "environment differs: torch: 2 -> 3"),
+        ({"environment__commit": "e"}, "code differs: commit: c -> e"),
+        ({"method__version": 2}, "code differs: method: 1 -> 2"),
+        ({"data__data_sha256": "x"}, "data differs: data_sha256: d -> x"),
+        ({"model__weights_sha256": "x"}, "weights differs: weights_sha256: w -> x"),
+        ({"stream__stream_sha256": "x"}, "stream differs: stream_sha256: s -> x"),
+        ({}, "nothing recorded differs"),
+    ],
+)
+def test_what_differs_is_named(changes, line):
+    verdict = compare(result(), result(trace_sha256="u", **changes))
+    assert verdict.same
+    assert "same numbers within 0.00" in str(verdict)
+    assert line in str(verdict)
+
+
+def test_other_numbers_are_not_the_same():
+    verdict = compare(result(), result(trace_sha256="u", error_by_domain={"fog-5": 21.0}))
+    assert not verdict.same
+    assert "different numbers: up to 40.00 points" in str(verdict)
+
+
+def identity(**changes):
+    keys = ("seed", "dataset", "stream", "model", "method", "online", "compute")
+    config = {key: {"a": 1} for key in keys} | {"paths": 1, "tracking": 1} | changes
+    return run_identity(config, weights="w")
+
+
+def test_identity_follows_what_decides_numbers():
+    assert identity() == identity(paths=2, tracking=2, progress=False)
+    for key in ("seed", "dataset", "stream", "model", "method", "online", "compute"):
+        assert identity(**{key: {"a": 2}}) != identity()
+
+
+def test_the_environment_is_json():
+    found = environment(torch.device("cpu"), 1)
+    assert json.loads(json.dumps(found)) == found
+    assert found["torch"] == torch.__version__
+
+
+def test_tables_hold_every_number_and_say_what_tells_runs_apart():
+    runs = [result(), result(seeds={"method": 0, "stream": 1}, error_by_domain={"fog-5": 1.25})]
+    text = markdown_table(runs)
+    assert "| tent stream.seed=0 | 20.0 | 40.0 | 30.0 |" in text
+    assert "| tent stream.seed=1 | 1.2 |  | 30.0 |" in text
+    assert "| method | fog | snow 3 | mean |" in text
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(rich_table(runs))
+    assert "tent stream.seed=1" in console.export_text()
+
+
+def test_a_table_says_that_views_are_fewer():
+    few = result(config={**RECORD["config"], "method": {"n_views": 4}})
+    assert "tent with 4 views (published: 32)" in markdown_table([few])
+
+
+def test_pictures_are_pngs(tmp_path):
+    runs = [result(), result(method__name="norm")]
+    for path in (
+        error_per_corruption(runs, tmp_path / "a.png"),
+        error_over_stream(runs, [trace(), trace()], tmp_path / "b.png"),
+        error_over_stream(runs[:1], [trace(segments=1)], tmp_path / "c.png"),
+    ):
+        assert Image.open(path).format == "PNG"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_numbers_and_devices_are_checked():
+    assert whole_number(3, "seed", at_least=0) == 3
+    for wrong in (True, 1.0, "1", -1):
+        with pytest.raises(ValueError, match="seed: expected a whole number of at least 0"):
+            whole_number(wrong, "seed", at_least=0)
+    assert chosen_device("cpu") == torch.device("cpu")
+    with pytest.raises(ValueError, match=r"compute\.device: expected auto, cpu or cuda"):
+        chosen_device("tpu")
