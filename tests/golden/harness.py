@@ -74,6 +74,11 @@ def read_case(path: Path) -> Case:
     return Case(spec, arrays)
 
 
+def method_name(path: Path) -> str:
+    """The method that a file is about, before anything else in it is judged."""
+    return str(json.loads(str(np.load(path)["meta"]))["spec"]["method"])
+
+
 def method_class(name: str) -> type[Method] | None:
     """The class of that name, or None where there is no such method."""
     path = asset_dir("configs") / "method" / f"{name}.yaml"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from harness import method_class, read_case, replay
+from harness import method_class, method_name, read_case, replay
 from views import RefusedError
 
 SLIM = Path(__file__).parents[1] / "golden_data"
@@ -25,9 +25,10 @@ def pytest_generate_tests(metafunc):
 
 
 def test_golden(golden_file, note_skipped):
-    cls = method_class(golden_file.parent.name)
+    name = method_name(golden_file)
+    cls = method_class(name)
     if cls is None:
-        pytest.skip(f"not covered: no method '{golden_file.parent.name}'")
+        pytest.skip(f"not covered: no method '{name}'")
     try:
         report = replay(read_case(golden_file), cls)
     except RefusedError as error:
