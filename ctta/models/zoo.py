@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib
 import json
@@ -134,8 +135,10 @@ def timm_model(*, name: str, pretrained: bool = True) -> SourceModel:
     import timm
 
     if not timm.is_model(name.partition(".")[0]):
-        known = ", ".join(timm.list_models(f"*{name[:6]}*")[:6])
-        raise ValueError(f"model.name: timm has no {name!r}; similar names: {known or 'none'}")
+        near = difflib.get_close_matches(name, timm.list_models(), n=6)
+        raise ValueError(
+            f"model.name: timm has no {name!r}; similar names: {', '.join(near) or 'none'}"
+        )
     module = fetched(lambda: timm.create_model(name, pretrained=pretrained), name, pretrained)
     settings = timm.data.resolve_model_data_config(module)
     return WrappedModel(

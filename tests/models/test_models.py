@@ -1,0 +1,199 @@
+"""Source models: features and head, the trained digits, the cache, hubs, own modules."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from ctta.data.digits import DigitsC
+from ctta.data.source import SourceData
+from ctta.models import zoo
+from ctta.models.digits import TinyCNN, TinyViT
+from ctta.models.source import WrappedModel, stages_of, weights_hash
+from ctta.models.training import train
+
+VIT = {
+    "img_size": 16,
+    "patch_size": 8,
+    "num_classes": 5,
+    "embed_dim": 16,
+    "depth": 2,
+    "num_heads": 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("make", "side"),
+    [
+        (lambda: TinyCNN(num_classes=5, side=16), 16),
+        (lambda: TinyViT(**VIT), 16),
+        (lambda: zoo.timm_model(name="resnet10t", pretrained=False), 64),
+        (lambda: zoo.timm_model(name="vit_tiny_patch16_224", pretrained=False), 224),
+        (lambda: zoo.torchvision_model(name="resnet18", pretrained=False), 64),
+        (lambda: zoo.torchvision_model(name="vit_b_32", pretrained=False), 224),
+        (lambda: zoo.torchvision_model(name="swin_t", pretrained=False), 64),
+    ],
+    ids=["cnn", "vit", "timm-cnn", "timm-vit", "tv-resnet", "tv-vit", "tv-swin"],
+)
+def test_head_of_features_is_forward(make, side):
+    model = make().eval()
+    x = torch.rand(2, 3, side, side)
+    with torch.no_grad():
+        logits, features = model(x), model.features(x)
+        assert torch.equal(model.head(features), logits)
+    assert features.ndim == 2
+    assert logits.shape == (2, model.card.n_classes)
+    names = dict(model.named_modules()) | dict(getattr(model, "module", model).named_modules())
+    assert all(name in names for stage in model.stages for name in stage)
+    assert json.dumps(model.card.to_dict())
+
+
+def test_state_names_are_plain():
+    assert {"conv1.weight", "bn3.running_var", "fc.bias"} <= set(TinyCNN().state_dict())
+    assert {"cls_token", "blocks.1.attn.qkv.weight", "head.bias"} <= set(
+        TinyViT(**VIT).state_dict()
+    )
+
+
+def test_stages_take_lists_of_blocks_apart():
+    module = nn.ModuleDict(
+        {"stem": nn.Linear(2, 2), "blocks": nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))}
+    )
+    assert stages_of(module) == [["stem"], ["blocks.0"], ["blocks.1"]]
+
+
+def test_normalisation_is_inside():
+    inner = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    model = WrappedModel(inner, name="m", image_shape=(3, 2, 2), mean=(0.5,) * 3, std=(0.25,) * 3)
+    x = torch.rand(4, 3, 2, 2)
+    assert torch.equal(model(x), inner((x - 0.5) / 0.25))
+    assert model.card.n_classes == 3
+
+
+def test_a_model_without_a_linear_head_is_named():
+    with pytest.raises(ValueError, match="no linear layer; name its last layer"):
+        WrappedModel(nn.Conv2d(3, 3, 1), name="m", image_shape=(3, 2, 2))
+    with pytest.raises(ValueError, match="has no submodule 'top'"):
+        WrappedModel(nn.Linear(2, 2), name="m", image_shape=(3, 2, 2), head="top")
+
+
+def test_the_hash_sees_every_weight():
+    model = TinyCNN()
+    before = weights_hash(model)
+    assert weights_hash(model) == before
+    model.bn2.running_mean[0] += 1
+    assert weights_hash(model) != before
+
+
+def tiny_source():
+    generator = torch.Generator().manual_seed(0)
+    return SourceData(torch.rand(32, 3, 16, 16, generator=generator), torch.arange(32) % 5, "i")
+
+
+def test_training_is_deterministic_and_leaves_threads_and_generators_alone():
+    hashes, reported = [], []
+    threads = torch.get_num_threads()
+    for seed in (1, 2):
+        model = zoo.seeded(lambda: TinyCNN(num_classes=5, side=16))
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        train(
+            model,
+            tiny_source(),
+            epochs=2,
+            lr=0.01,
+            weight_decay=0.0,
+            report=lambda *a: reported.append(a[:2]),
+        )
+        assert torch.equal(state, torch.get_rng_state())
+        hashes.append(weights_hash(model))
+    assert hashes[0] == hashes[1]
+    assert reported == [(1, 2), (2, 2)] * 2
+    assert torch.get_num_threads() == threads
+
+
+def clean_accuracy(model):
+    x, y = DigitsC().clean_test()
+    with torch.no_grad():
+        return float((model(x).argmax(1) == y).float().mean())
+
+
+def test_the_cnn_is_trained_once_and_a_damaged_cache_is_made_again(digits_cache, caplog):
+    caplog.set_level("INFO", logger="ctta")
+    first = zoo.digits_model(architecture="cnn", cache=digits_cache)
+    assert clean_accuracy(first) > 0.97
+    caplog.clear()
+    second = zoo.digits_model(architecture="cnn", cache=digits_cache)
+    assert second.card == first.card
+    assert not caplog.records
+    (weights,) = (digits_cache / "models").glob("digits_cnn-*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-100])
+    again = zoo.digits_model(architecture="cnn", cache=digits_cache)
+    assert "is damaged" in caplog.text
+    assert again.card.weights_sha256 == first.card.weights_sha256
+
+
+@pytest.mark.slow
+def test_the_vit_is_accurate(digits_cache):
+    assert clean_accuracy(zoo.digits_model(architecture="vit", cache=digits_cache)) > 0.94
+
+
+def test_a_swapped_weight_is_seen_by_its_hash(tmp_path, caplog):
+    model, path = TinyCNN(), tmp_path / "m"
+    zoo.save_cached(model, path)
+    assert zoo.load_cached(TinyCNN(), path)
+    other = {k: v + 1 for k, v in model.state_dict().items()}
+    save_file(other, path.with_suffix(".safetensors"))
+    assert not zoo.load_cached(TinyCNN(), path)
+    assert "does not have the hash on its card" in caplog.text
+
+
+def test_a_cache_that_cannot_be_made_is_one_clear_line(tmp_path):
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(ValueError, match="set CTTA_CACHE"):
+        zoo.digits_model(cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: zoo.digits_model(architecture="mlp"), "expected one of cnn, vit, got 'mlp'"),
+        (lambda: zoo.timm_model(name="resnet99"), "timm has no 'resnet99'; similar names: resnet"),
+        (lambda: zoo.torchvision_model(name="resnet99"), "torchvision has no 'resnet99'"),
+        (lambda: zoo.custom_model(target="no.module:make"), r"model\.target: expected package"),
+        (lambda: zoo.custom_model(target="torch.nn:Nothing"), r"model\.target: expected package"),
+        (
+            lambda: zoo.custom_model(target="ctta.models.digits:TinyCNN", weights="absent.pt"),
+            r"model\.weights: absent\.pt cannot be loaded",
+        ),
+    ],
+)
+def test_mistakes_are_named(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_no_network_is_one_clear_line():
+    def fail():
+        raise OSError("no route")
+
+    with pytest.raises(
+        ValueError, match=r"weights of m cannot be fetched .*model\.pretrained=false"
+    ):
+        zoo.fetched(fail, "m", True)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_own_modules_load_both_formats(tmp_path, suffix):
+    model = TinyCNN()
+    path = tmp_path / f"w.{suffix}"
+    if suffix == "pt":
+        torch.save(model.state_dict(), path)
+    else:
+        save_file(model.state_dict(), path)
+    loaded = zoo.custom_model(target="ctta.models.digits:TinyCNN", weights=str(path))
+    assert weights_hash(loaded) == weights_hash(model)
+    wrapped = zoo.custom_model(target="torchvision.models:squeezenet1_0", head="classifier.1")
+    assert wrapped.head_name == "classifier.1"
