@@ -137,7 +137,7 @@ def last_linear(module: nn.Module) -> str:
     Raises:
         ValueError: there is none.
     """
-    names = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
+    names: list[str] = [n for n, part in module.named_modules() if isinstance(part, nn.Linear)]
     if not names:
         raise ValueError("head: the module has no linear layer; name its last layer with head=...")
     return names[-1]
