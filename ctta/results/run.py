@@ -249,7 +249,7 @@ def rerun_record(path: Path) -> Verdict:
         raise ValueError(
             f"{path} records a failed run ({then.reason}); there is nothing to compare"
         )
-    config = {**then.config, "paths": {"data": None, "cache": None, "runs": None}}
+    config = {**then.config, "paths": {"cache": None, "runs": None}}
     with tempfile.TemporaryDirectory() as folder:
         return compare(then, Experiment(config).run(RunStore(Path(folder))))
 
