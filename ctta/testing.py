@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ctta.data.source import SourceData
 from ctta.methods.base import Method
 from ctta.methods.state import FlatState
 from ctta.models.digits import TinyCNN, TinyViT
 from ctta.models.source import SourceModel, weights_hash
+from ctta.online.loop import NonFiniteOutputError, run_online
+from ctta.streams.stream import Batch, Domain
 
 MakeMethod = Callable[[SourceModel], Method]
 N_CLASSES, SIDE, BATCH, N_BATCHES = 5, 16, 6, 3
@@ -68,10 +71,24 @@ def broken_lines(make_method: MakeMethod) -> dict[str, str]:
     for name, line in LINES.items():
         for model in (tiny_cnn(), tiny_vit()):
             try:
-                line.check(make_method, model)
+                line.check(prepared(make_method), model)
             except BrokenLineError as broken:
                 found.setdefault(name, f"over {model.card.name}, {broken}")
     return found
+
+
+def prepared(make_method: MakeMethod) -> MakeMethod:
+    """``make_method``, followed by a preparation on a few fixed source images."""
+
+    def make(model: SourceModel) -> Method:
+        method = make_method(model)
+        dtype = next(model.parameters()).dtype
+        images = torch.cat(batches(5, seed=2)).to(dtype)
+        labels = torch.arange(len(images)) % N_CLASSES
+        method.prepare(SourceData(images, labels, identity="fixed noise"))
+        return method
+
+    return make
 
 
 def tiny_cnn(dtype: torch.dtype = torch.float32) -> SourceModel:
@@ -244,6 +261,48 @@ def no_global_draws(make: MakeMethod, model: SourceModel) -> None:
             raise BrokenLineError(f"{name}'s global generator was drawn from: use self.generator")
 
 
+class TwoFutures:
+    """The fixed batches as a stream whose labels, ids, domains and last images depend on ``kind``.
+
+    Args:
+        kind: 0 or 1.
+    """
+
+    name, version, resets = "two futures", 1, False
+    protocol_sha256 = stream_sha256 = "none"
+
+    def __init__(self, kind: int) -> None:
+        self.kind = kind
+        self.domains: Sequence[Domain] = [
+            Domain("gaussian_noise", 1 + kind),
+            Domain("fog", 5 - kind),
+        ]
+
+    def __len__(self) -> int:
+        return N_BATCHES + 1
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.batches()
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        """All batches, from number ``start`` on."""
+        for number, x in enumerate([*batches(), *batches(1, seed=1 + self.kind)][start:], start):
+            same = torch.full((BATCH,), self.kind)
+            yield Batch(x, same, same, same + BATCH * number, self.kind, number == 0)
+
+
+def no_reach(make: MakeMethod, model: SourceModel) -> None:
+    try:
+        first, again, other = (
+            run_online(make(model), TwoFutures(kind)).samples["entropy"][: N_BATCHES * BATCH]
+            for kind in (0, 0, 1)
+        )
+    except NonFiniteOutputError:
+        return  # another line's matter, as is a method that differs from itself
+    if np.array_equal(first, again) and not np.array_equal(first, other):
+        raise BrokenLineError("the answers depend on labels, ids, domains or images yet to come")
+
+
 LINES: dict[str, Line] = {
     "shapes": Line("adapt returns logits [B,K]", shapes),
     "finite": Line("logits are finite numbers", finite),
@@ -260,4 +319,5 @@ LINES: dict[str, Line] = {
     "no_global_draws": Line(
         "random numbers come from the method's own generators", no_global_draws
     ),
+    "no_reach": Line("a method sees the images at hand and nothing else of the stream", no_reach),
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -34,3 +36,10 @@ class SourceData:
                 f"source data: expected as many labels as images, got {len(self.labels)} and "
                 f"{len(self.images)}"
             )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and labels in stored order, ``size`` at a time; the last batch may be short."""
+        return zip(torch.split(self.images, size), torch.split(self.labels, size), strict=True)

@@ -20,6 +20,7 @@ from views import RefusedError, ReplayedViews
 
 from ctta.assets import asset_dir
 from ctta.build import locate
+from ctta.data.source import SourceData
 from ctta.methods.base import Method
 from ctta.models.digits import TinyCNN, TinyViT
 from ctta.parts.batch_norm import NORMS
@@ -48,7 +49,10 @@ MODES = {
     "teacher": (None, "train", "eval", "eval_then_train"),
     "batch_norm": ("batch", "running", "none", "mixed", "updated", "robust"),
 }
-PARTS = {"student": "model", "teacher": "teacher", "anchor": "anchor", "projector": "projector"}
+# Words of the format for a part -> the attribute of ours, where it has another name.
+PARTS = {"student": "model", "bn": "feature_norm", "momentum": "optimizer", "opt": "optimizer"}
+STARTS = ("student", "teacher", "anchor", "projector", "hidden", "prior_mean", "prior_variance")
+USES = {"prototypes", "fisher", "memory", "warmup", "replay"}
 
 
 def read_case(path: Path) -> Case:
@@ -69,7 +73,7 @@ def read_case(path: Path) -> Case:
         if value not in MODES.get(key, ()):
             raise RefusedError(f"spec.mode.{key}: unknown value {value!r}")
     for key in spec.get("start") or {}:
-        if key not in (*PARTS, "hidden", "prior_mean", "prior_variance", "memory_first_row"):
+        if key not in (*STARTS, "memory_first_row"):
             raise RefusedError(f"spec.start: unknown part {key!r}")
     return Case(spec, arrays)
 
@@ -128,11 +132,13 @@ def run_stream(case: Case, cls: type[Method]) -> Callable[[str], Any]:
     if spec.get("views"):
         views = ReplayedViews(spec["views"], spec["arguments"], arrays)
     method, n_resets = make_method(case, cls, model, views)
-    if spec.get("source_data"):
-        raise RefusedError("spec.source_data: no method that exists uses source data")
     check_trained(method, spec.get("trained_parameters"))
     method.observers.append(lambda name, value: found.setdefault(name, []).append(value))
-    traced = {k: [] for k in arrays.files if k.startswith("trace/")}
+    if spec.get("source_data"):
+        method.prepare(source_data(case))
+    method.remember()
+    prepared = {k: quantity(method, k.removeprefix("warmup/"), spec) for k in arrays.files}
+    traced = {k: [] for k in arrays.files if k.startswith("trace/") or "/" not in k}
     after1: dict[str, Any] = {}
     resets_before = set(spec.get("resets_before") or [])
     for batch, (first_of_batch, feed) in enumerate(feeds(x, spec)):
@@ -150,7 +156,9 @@ def run_stream(case: Case, cls: type[Method]) -> Callable[[str], Any]:
             after1 = {key: quantity(method, key.removeprefix("after1/"), spec) for key in names}
 
     def mine(key: str) -> Any:
-        if key in traced:
+        if key.startswith(("warmup/", "fisher/", "prototypes")) and key not in found:
+            return prepared[key]
+        if key in traced and key not in found:
             values = traced[key]
             return None if any(v is None for v in values) else torch.stack(values)
         if key in after1:
@@ -233,14 +241,10 @@ def make_method(
     for name in arguments:
         if name not in takes:
             raise RefusedError(f"spec.arguments: {spec['method']} has no argument {name!r}")
-    groups = [dict(group) for group in spec.get("optimizer") or []]
-    if len(groups) > 1:
-        raise RefusedError(f"spec.optimizer: unknown groups {[g.get('group') for g in groups]}")
-    if groups:
-        group = groups[0].pop("group", "student")
-        if group not in ("student", "bn", "feature_norm", "base"):
-            raise RefusedError(f"spec.optimizer: unknown group {group!r}")
-        arguments["optimizer"] = groups[0]
+    arguments |= optimizer_arguments(spec, takes)
+    source = spec.get("source_data") or {}
+    if "source_batch_size" in takes and source:
+        arguments["source_batch_size"] = source["batch_size"]
     updates = [0]
 
     class Replayed(cls):  # type: ignore[misc, valid-type]
@@ -264,9 +268,16 @@ def make_method(
     for part, prefix in (spec.get("start") or {}).items():
         if part == "student" or prefix == spec["start"]["student"]:
             continue
-        if part not in PARTS or not hasattr(method, PARTS[part]):
+        mine = getattr(method, part, None)
+        if mine is None:
             raise RefusedError(f"spec.start: {spec['method']} has no part {part!r}")
-        load_part(getattr(method, PARTS[part]), case.under(prefix))
+        if isinstance(mine, Tensor):
+            mine.copy_(torch.as_tensor(case.arrays[prefix]))
+        elif isinstance(mine, Mapping):
+            for name, value in mine.items():
+                value.copy_(case.under(prefix)[name])
+        else:
+            load_part(mine, case.under(prefix))
     if views:
         if not hasattr(method, "augment"):
             raise RefusedError(f"spec.views: {spec['method']} draws no views")
@@ -275,8 +286,38 @@ def make_method(
         if not isinstance(getattr(method, "restore", None), RandomRestore):
             raise RefusedError(f"spec.restore_mask: {spec['method']} restores nothing at random")
         method.restore = ReplayedRestore(case, method.restore, updates)
-    method.remember()
     return method, resets
+
+
+def optimizer_arguments(spec: Mapping[str, Any], takes: Mapping[str, Any]) -> dict[str, Any]:
+    """The first group as ``optimizer``; of another one what differs, as ``<group>_<key>``."""
+    groups = [dict(group) for group in spec.get("optimizer") or []]
+    names = [group.pop("group", "student") for group in groups]
+    if not groups:
+        return {}
+    arguments: dict[str, Any] = {"optimizer": groups[0]}
+    for name, group in zip(names[1:], groups[1:], strict=True):
+        for key, value in group.items():
+            if value != groups[0].get(key):
+                arguments[f"{name}_{key}"] = value
+    for name in arguments:
+        if name not in takes:
+            raise RefusedError(f"spec.optimizer: {spec['method']} has no argument {name!r}")
+    return arguments
+
+
+def source_data(case: Case) -> SourceData:
+    """The training data that the file holds, in stored order."""
+    spec = case.spec["source_data"]
+    unknown = set(spec) - {"images", "labels", "batch_size", "order", "uses"}
+    unknown |= set(spec["uses"]) - USES
+    if unknown or spec["order"] not in ("stored_once", "stored_wrapping"):
+        raise RefusedError(f"spec.source_data: unknown {sorted(unknown) or spec['order']}")
+    images = torch.as_tensor(case.arrays[spec["images"]]).to(getattr(torch, case.spec["dtype"]))
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    if spec["labels"]:
+        labels = torch.as_tensor(case.arrays[spec["labels"]]).long()
+    return SourceData(images, labels, identity="golden")
 
 
 class ReplayedRestore(RandomRestore):
@@ -316,17 +357,24 @@ def check_trained(method: Method, expected: Any) -> None:
 
 
 def quantity(method: Method, path: str, spec: Mapping[str, Any]) -> Tensor | None:
-    """Current value of ``<part>/<name>``, ``opt/<slot>/<name>`` or ``momentum/<name>``."""
+    """Current value of ``<part>/<name>``, ``opt/<slot>/<name>``, ``momentum/<name>`` or ``<part>``.
+
+    A part is a module, a dict of tensors, a tensor or a number; None of the last is NaN.
+    """
     part, _, name = path.partition("/")
+    owner = getattr(method, PARTS.get(part, part), path)
     if part == "momentum":
-        part, name = "opt", f"momentum_buffer/{name}"
-    if part == "opt" and hasattr(method, "optimizer"):
+        name = f"momentum_buffer/{name}"
+    if isinstance(owner, torch.optim.Optimizer):
         slot, _, name = name.partition("/")
         parameter = dict(method.model.named_parameters()).get(name)
-        value = method.optimizer.state.get(parameter, {}).get(slot)
-    else:
+        value = owner.state.get(parameter, {}).get(slot)
+    elif isinstance(owner, torch.nn.Module | Mapping):
         for old, new in (spec.get("state_names") or {}).items():
             name = name.replace(old, new)
-        module = getattr(method, PARTS.get(part, ""), None)
-        value = module.state_dict().get(name) if module is not None else None
+        value = (owner if isinstance(owner, Mapping) else owner.state_dict()).get(name)
+    elif owner is None or isinstance(owner, int | float):
+        value = torch.tensor(float("nan") if owner is None else owner, dtype=torch.float64)
+    else:
+        value = owner
     return value.detach().clone() if isinstance(value, Tensor) else None

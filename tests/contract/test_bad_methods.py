@@ -1,0 +1,27 @@
+"""Each line of the contract can fail, alone."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ctta.testing import LINES, ContractError, broken_lines, check_method
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "plugins" / "bad"))
+from methods import BAD, Plain
+
+
+def test_every_line_has_its_breaker():
+    assert list(BAD) == list(LINES)
+
+
+def test_the_plain_one_keeps_the_contract():
+    check_method(Plain)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_that_line_and_no_other(line):
+    assert list(broken_lines(BAD[line])) == [line]
+    with pytest.raises(ContractError, match=f"{line}: expected that") as caught:
+        check_method(BAD[line])
+    assert caught.value.line == line
