@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"expected a command ({', '.join(commands)}), got {arguments[0]!r}; type 'ctta --help'"
         )
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+    handler.setLevel(logging.INFO)  # a run's log.txt takes more
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     try:

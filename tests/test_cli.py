@@ -150,7 +150,53 @@ def test_interruption_keeps_what_is_finished(ctta, tmp_path, monkeypatch):
     status, _, err = ctta("run", "-m", "method=source,norm", *QUICK)
     assert status == 130
     assert "interrupted" in err
-    assert len(results(tmp_path)) == 1
+    assert [json.loads(p.read_text())["status"] for p in results(tmp_path)] == [
+        "failed",
+        "finished",
+    ]
+
+
+def test_a_failed_repetition_leaves_the_finished_run(ctta, tmp_path, monkeypatch):
+    from ctta.methods.norm import Norm
+
+    ctta("run", "method=norm", *QUICK)
+    (path,) = results(tmp_path)
+    before = path.read_text()
+    monkeypatch.setattr(Norm, "adapt", lambda self, x: x / 0)
+    assert ctta("run", "method=norm", "--force", *QUICK)[0] == 1
+    assert path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("out of\nmemory"), "batch 1: RuntimeError: out of memory"),
+        (KeyboardInterrupt(), "interrupted"),
+        (OSError(28, "No space left on device"), "batch 1: OSError: [Errno 28] No space left"),
+    ],
+    ids=["its own", "Ctrl-C", "full disk"],
+)
+def test_a_run_that_stops_is_recorded_with_its_reason(ctta, tmp_path, monkeypatch, error, reason):
+    from ctta.methods.source import Source
+
+    calls = []
+
+    def adapt(self, x):
+        calls.append(x)
+        if len(calls) == 2:
+            raise error
+        return self.predict(x)
+
+    monkeypatch.setattr(Source, "adapt", adapt)
+    status, _, err = ctta("run", "method=source", *QUICK)
+    assert status != 0
+    assert "Traceback" not in err
+    (path,) = tmp_path.glob("runs/*/result.json")
+    record = json.loads(path.read_text())
+    assert record["status"] == "failed"
+    assert record["reason"].startswith(reason)
+    assert "Traceback" in (path.parent / "log.txt").read_text()
+    assert not (path.parent / "trace.npz").exists()
 
 
 def test_a_run_folder_that_cannot_be_written_is_one_line(ctta, tmp_path):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -17,6 +18,8 @@ from ctta.online.window import Window
 from ctta.seeding import derive, global_generators
 from ctta.streams.stream import Stream
 
+STATE, ROWS = "state.safetensors", "rows"
+
 
 class NonFiniteOutputError(ValueError):
     """A method returned NaN or infinity."""
@@ -29,6 +32,7 @@ def run_online(
     device: str | torch.device = "cpu",
     observers: Sequence[Observer] = (),
     window: int = 1,
+    keep_logits: bool = False,
     resume_from: Path | None = None,
     checkpoint: Path | None = None,
     checkpoint_every: int = 0,
@@ -41,9 +45,10 @@ def run_online(
         device: where the method's model is, and the images go.
         observers: told of each batch.
         window: above 1, samples come one at a time through a ring of that length.
-        resume_from: a checkpoint of the same method and stream; the trace is that of an
+        keep_logits: the trace keeps the logits too.
+        resume_from: checkpoint folder of the same method and stream; the trace is that of an
             undisturbed run, bit for bit.
-        checkpoint: file to save to.
+        checkpoint: folder for the rows so far and the state to go on from.
         checkpoint_every: batches between two saves; 0: none.
 
     Raises:
@@ -52,17 +57,18 @@ def run_online(
     """
     device = torch.device(device)
     adapt = method if window == 1 else Window(method, window)
-    writer = TraceWriter(stream)
-    start = 0
-    with global_generators(derive(0, "dropout")):
-        if resume_from is not None:
-            state = load_checkpoint(resume_from)
-            if state["stream_sha256"] != stream.stream_sha256:
-                raise ValueError(f"{resume_from} belongs to another stream; start the run again")
-            start = state["n_batches"]
-            adapt.load_state_dict(state["method"])
-            writer.load_state_dict(state["trace"])
-            torch.set_rng_state(state["torch_generator"])
+    writer = TraceWriter(stream, checkpoint and checkpoint / ROWS, keep_logits=keep_logits)
+    start, generator = 0, None
+    if resume_from is not None:
+        state = load_checkpoint(resume_from / STATE)
+        if state["stream_sha256"] != stream.stream_sha256:
+            raise ValueError(f"{resume_from} belongs to another stream; start the run again")
+        writer.go_on(resume_from / ROWS, state["trace"])
+        adapt.load_state_dict(state["method"])
+        start, generator = writer.n_batches, state["torch_generator"]
+    with global_generators(derive(0, "dropout")), writer:
+        if generator is not None:
+            torch.set_rng_state(generator)
         for observer in observers:
             observer.on_start(stream, start)
         began = now(device)
@@ -72,7 +78,8 @@ def run_online(
             if batch.fresh_start and number:
                 adapt.reset()
             passes = method.n_forwards, method.n_backwards
-            logits = adapt(x)
+            with named(number):
+                logits = adapt(x)
             done = now(device)
             check_output(logits, len(batch.y), number)
             writer.append(
@@ -86,14 +93,24 @@ def run_online(
             for observer in observers:
                 observer.on_batch(batch, logits)
             if checkpoint and checkpoint_every and (number + 1) % checkpoint_every == 0:
-                state = {"stream_sha256": stream.stream_sha256, "n_batches": number + 1}
-                state |= {"method": adapt.state_dict(), "trace": writer.state_dict()}
-                save_checkpoint(checkpoint, {**state, "torch_generator": torch.get_rng_state()})
+                state = {"stream_sha256": stream.stream_sha256, "method": adapt.state_dict()}
+                state |= {"trace": writer.state_dict(), "torch_generator": torch.get_rng_state()}
+                save_checkpoint(checkpoint / STATE, state)
             began = now(device)
-    trace = writer.trace()
+        trace = writer.trace()
     for observer in observers:
         observer.on_end(trace)
     return trace
+
+
+@contextmanager
+def named(number: int) -> Iterator[None]:
+    """An error inside says in which batch it happened."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"batch {number}")
+        raise
 
 
 def check_output(logits: Tensor, n_samples: int, number: int) -> None:

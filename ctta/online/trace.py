@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,7 @@ BATCH_COLUMNS: dict[str, str] = {
     "forwards": "<i4",
     "backwards": "<i4",
 }
+LOGITS = "<f4"
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,14 @@ class Trace:
         batches: name -> array [n_batches], the columns of ``BATCH_COLUMNS``.
         domain_names: [n_domains]; ``samples["domain"]`` points into it.
         n_classes: K.
+        logits: [N,K] if they were kept.
     """
 
     samples: Mapping[str, NDArray[Any]]
     batches: Mapping[str, NDArray[Any]]
     domain_names: tuple[str, ...]
     n_classes: int
+    logits: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.samples["label"])
@@ -71,6 +76,8 @@ class Trace:
                 arrays: dict[str, Any] = {**self.samples, **self.batches}
                 arrays["domain_names"] = np.array(self.domain_names)
                 arrays["n_classes"] = np.array(self.n_classes)
+                if self.logits is not None:
+                    arrays["logits"] = self.logits
                 np.savez_compressed(file, **arrays)
                 file.flush()
                 os.fsync(file.fileno())
@@ -92,35 +99,69 @@ class Trace:
                     batches={name: file[name] for name in BATCH_COLUMNS},
                     domain_names=tuple(map(str, file["domain_names"])),
                     n_classes=int(file["n_classes"]),
+                    logits=file.get("logits"),
                 )
         except Exception as error:
             raise ValueError(f"{path} is not a whole trace: {error}") from error
 
 
 class TraceWriter:
-    """Collects rows batch by batch, as bytes of the columns' own small types.
+    """Appends rows to one file a column: memory does not grow with the stream.
 
     Args:
         stream: gives the domains' names.
+        folder: of the files; None: a temporary one, gone at the end.
+        keep_logits: keep the logits as one more column, float32 [N,K].
+
+    Used as a context; `trace` maps the files, and the mapping stays valid after the context.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(
+        self, stream: Stream, folder: Path | None = None, *, keep_logits: bool = False
+    ) -> None:
         self.domain_names = tuple(map(str, stream.domains))
-        self.n_classes = 0
-        self.columns = {name: bytearray() for name in (*SAMPLE_COLUMNS, *BATCH_COLUMNS)}
+        self.columns = {**SAMPLE_COLUMNS, **BATCH_COLUMNS}
+        if keep_logits:
+            self.columns["logits"] = LOGITS
+        self.n_samples = self.n_batches = self.n_classes = 0
+        self.temporary = None
+        if folder is None:
+            self.temporary = tempfile.TemporaryDirectory(prefix="ctta-trace-")
+            folder = Path(self.temporary.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+
+    def __enter__(self) -> TraceWriter:
+        self.files = {name: (self.folder / name).open("ab") for name in self.columns}
+        for name, file in self.files.items():
+            file.truncate(self.n_bytes(name))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self.files.values():
+            file.close()
+        if self.temporary is not None:
+            self.temporary.cleanup()
+
+    def n_bytes(self, name: str) -> int:
+        """Size of a column so far."""
+        rows = self.n_batches if name in BATCH_COLUMNS else self.n_samples
+        width = self.n_classes if name == "logits" else 1
+        return rows * width * np.dtype(self.columns[name]).itemsize
 
     def append(self, batch: Batch, logits: Tensor, **costs: float) -> None:
         """Add one batch: its rows, and its costs by the names of ``BATCH_COLUMNS``."""
         self.n_classes = logits.shape[1]
+        self.n_samples += len(batch.y)
+        self.n_batches += 1
         y = batch.y.to(logits.device)
         log_p = logits.double().log_softmax(1)
         p = log_p.exp()
         top = p.max(1)
-        segment = torch.full_like(batch.y, batch.segment)
         rows = {
             "sample_id": batch.ids,
             "domain": batch.domain,
-            "segment": segment,
+            "segment": torch.full_like(batch.y, batch.segment),
             "label": y,
             "prediction": top.indices,
             "top_prob": top.values,
@@ -128,35 +169,50 @@ class TraceWriter:
             "sum_sq_prob": (p * p).sum(1),
             # p log p -> 0 as p -> 0, where the product would be 0 times minus infinity.
             "entropy": -torch.special.xlogy(p, p).sum(1),
+            "logits": logits,
+            "batch_size": torch.tensor([len(batch.y)]),
+            **{name: torch.tensor([value]) for name, value in costs.items()},
         }
-        for name, dtype in SAMPLE_COLUMNS.items():
-            self.columns[name] += rows[name].cpu().numpy().astype(dtype).tobytes()
-        for name, dtype in BATCH_COLUMNS.items():
-            value = len(batch.y) if name == "batch_size" else costs[name]
-            self.columns[name] += np.array([value], dtype=dtype).tobytes()
+        for name, dtype in self.columns.items():
+            self.files[name].write(rows[name].cpu().numpy().astype(dtype).tobytes())
 
     def trace(self) -> Trace:
-        """All rows so far."""
+        """All rows so far, mapped from the files."""
 
-        def arrays(columns: Mapping[str, str]) -> dict[str, NDArray[Any]]:
-            return {
-                name: np.frombuffer(bytes(self.columns[name]), dtype=dtype)
-                for name, dtype in columns.items()
-            }
+        def mapped(name: str) -> NDArray[Any]:
+            self.files[name].flush()
+            if not self.n_bytes(name):
+                return np.empty(0, self.columns[name])
+            return np.memmap(self.folder / name, self.columns[name], mode="r")
 
+        logits = mapped("logits").reshape(-1, self.n_classes) if "logits" in self.files else None
         return Trace(
-            arrays(SAMPLE_COLUMNS), arrays(BATCH_COLUMNS), self.domain_names, self.n_classes
+            {name: mapped(name) for name in SAMPLE_COLUMNS},
+            {name: mapped(name) for name in BATCH_COLUMNS},
+            self.domain_names,
+            self.n_classes,
+            logits,
         )
 
-    def state_dict(self) -> dict[str, Any]:
-        """The rows as tensors of bytes, for a checkpoint."""
-        columns = {
-            name: torch.frombuffer(bytearray(own) or bytearray(1), dtype=torch.uint8)[: len(own)]
-            for name, own in self.columns.items()
-        }
-        return {"n_classes": self.n_classes, "columns": columns}
+    def state_dict(self) -> dict[str, int]:
+        """How far the files are whole; they are on the disk when this returns."""
+        for file in self.files.values():
+            file.flush()
+            os.fsync(file.fileno())
+        counts = ("n_samples", "n_batches", "n_classes")
+        return {name: getattr(self, name) for name in counts}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on after the rows of a checkpoint."""
-        self.n_classes = state["n_classes"]
-        self.columns = {n: bytearray(t.numpy().tobytes()) for n, t in state["columns"].items()}
+    def go_on(self, folder: Path, state: Mapping[str, int]) -> None:
+        """Before the context: start after the rows in ``folder`` that a checkpoint counted.
+
+        Raises:
+            ValueError: a file there is shorter than that.
+        """
+        for name, value in state.items():
+            setattr(self, name, value)
+        for name in self.columns:
+            own = folder / name
+            if not own.is_file() or own.stat().st_size < self.n_bytes(name):
+                raise ValueError(f"{own} lacks rows of its checkpoint; start the run again")
+            if folder != self.folder:
+                shutil.copyfile(own, self.folder / name)

@@ -18,7 +18,7 @@ from rich.table import Table
 from ctta.build import Config, build, optimizer_is_used
 from ctta.methods.base import Method
 from ctta.online.costs import peak_mib
-from ctta.online.loop import NonFiniteOutputError, clean_error_pct, run_online
+from ctta.online.loop import clean_error_pct, run_online
 from ctta.online.observers import Observer, Progress, WandbTracking
 from ctta.online.trace import Trace
 from ctta.places import cache_dir, runs_dir
@@ -56,6 +56,7 @@ class Experiment:
         self.config = config
         whole_number(config["seed"], "seed", at_least=0)
         self.window = whole_number(config["online"]["window"], "online.window", at_least=1)
+        self.keep_logits = true_or_false(config["trace"]["logits"], "trace.logits")
         self.threads = whole_number(config["compute"]["threads"], "compute.threads", at_least=1)
         self.device = chosen_device(config["compute"]["device"])
         optimizer_is_used(config)
@@ -107,21 +108,33 @@ class Experiment:
             log.info("%s is finished already; --force runs it again", folder)
             return done
         record = self.record(identity, method, model.card.to_dict())
-        try:
-            clean = {"clean_error_before_pct": self.clean_error(method)}
-            trace = run_online(
-                method,
-                self.stream,
-                device=self.device,
-                observers=self.observers(folder.name, store),
-                window=self.window,
-            )
-            clean["clean_error_after_pct"] = self.clean_error(method)
-        except NonFiniteOutputError as error:
-            store.keep(folder, Result(**record, **failed(str(error))), None)
-            raise
-        result = Result(**record, **finished(trace, clean, self.device))
-        store.keep(folder, result, trace)
+        observers = self.observers(folder.name, store)
+        with store.log(folder):
+            try:
+                clean = {"clean_error_before_pct": self.clean_error(method)}
+                trace = run_online(
+                    method,
+                    self.stream,
+                    device=self.device,
+                    observers=observers,
+                    window=self.window,
+                    keep_logits=self.keep_logits,
+                )
+                clean["clean_error_after_pct"] = self.clean_error(method)
+            except (Exception, KeyboardInterrupt) as error:
+                reason = in_words(error)
+                log.debug("%s", reason, exc_info=True)
+                store.keep(folder, Result(**record, **failed(reason)), None)
+                if isinstance(error, (ValueError, OSError, KeyboardInterrupt)):
+                    raise
+                log_file = folder / "log.txt"
+                raise RunFailedError(f"{reason}; the traceback is in {log_file}") from error
+            finally:
+                for observer in observers:
+                    observer.close()
+            result = Result(**record, **finished(trace, clean, self.device))
+            store.keep(folder, result, trace)
+            log.debug("finished: error %.2f %%", result.metrics["error_pct"])
         return result
 
     def record(self, identity: str, method: Method, card: dict[str, Any]) -> dict[str, Any]:
@@ -182,6 +195,21 @@ class Experiment:
         return chosen
 
 
+class RunFailedError(ValueError):
+    """A method or a data set failed for a reason of its own."""
+
+
+def in_words(error: BaseException) -> str:
+    """Batch, kind and text of what stopped a run, on one line."""
+    notes = getattr(error, "__notes__", [])
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError):
+        return text
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return ": ".join([*notes, type(error).__name__, text])
+
+
 def failed(reason: str) -> dict[str, Any]:
     """The part of a result that a failed run leaves open."""
     empty: dict[str, Any] = {"metrics": {}, "error_by_domain": {}, "costs": None}
@@ -220,6 +248,17 @@ def whole_number(value: object, key: str, *, at_least: int) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
         raise ValueError(f"{key}: expected a whole number of at least {at_least}, got {value!r}")
+    return value
+
+
+def true_or_false(value: object, key: str) -> bool:
+    """``value`` as true or false.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{key}: expected true or false, got {value!r}")
     return value
 
 

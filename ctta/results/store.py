@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -12,7 +15,8 @@ from ctta.results.result import Result, write_text
 
 
 class RunStore:
-    """Folders ``<method>-<dataset>-<identity>`` with config.yaml, result.json and trace.npz.
+    """Folders ``<method>-<dataset>-<identity>`` with config.yaml, result.json, trace.npz and
+    log.txt.
 
     Args:
         root: the folder of all runs.
@@ -38,8 +42,30 @@ class RunStore:
         whole = result.status == "finished" and trace.sha256() == result.trace_sha256
         return result if whole else None
 
+    @contextmanager
+    def log(self, folder: Path) -> Iterator[None]:
+        """What is logged inside goes to ``log.txt`` in the run's folder too."""
+        writable(folder, "CTTA_RUNS")
+        handler = logging.FileHandler(folder / "log.txt", mode="w", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger = logging.getLogger("ctta")
+        level = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            logger.removeHandler(handler)
+            handler.close()
+
     def keep(self, folder: Path, result: Result, trace: Trace | None) -> None:
-        """Write a run; ``result.json`` last, so that a run with one is whole."""
+        """Write a run; ``result.json`` last, so that a run with one is whole.
+
+        A failed repetition does not replace a finished run.
+        """
+        if result.status == "failed" and self.finished(folder) is not None:
+            return
         writable(folder, "CTTA_RUNS")
         write_text(folder / "config.yaml", yaml.safe_dump(result.config, sort_keys=False))
         if trace is not None:

@@ -1,5 +1,6 @@
 """The loop, the trace, the window, and going on after a checkpoint, with real methods."""
 
+import collections
 import random
 
 import numpy as np
@@ -137,6 +138,41 @@ def test_a_trace_survives_the_disk_and_a_damaged_one_is_refused(tmp_path):
             Trace.load(tmp_path / name)
 
 
+def test_logits_are_kept_where_asked(tmp_path):
+    trace = run_online(METHODS["tent"](), stream(), keep_logits=True)
+    assert trace.logits.shape == (28, 4)
+    assert trace.logits.argmax(1).tolist() == trace.samples["prediction"].tolist()
+    trace.save(tmp_path / "trace.npz")
+    assert np.array_equal(Trace.load(tmp_path / "trace.npz").logits, trace.logits)
+    assert run_online(METHODS["tent"](), stream()).logits is None
+
+
+def test_rows_go_to_the_disk_and_not_to_memory(tmp_path):
+    import tracemalloc
+
+    class Long(CorruptionStream):
+        def batches(self, start=0):
+            first = next(super().batches())
+            yield from (first for _ in range(n_batches))
+
+    peaks = []
+    for n_batches in (100, 1100):
+        method = Echo(model(), answer=lambda x: torch.zeros(len(x), 4))
+        method.sizes = collections.deque(maxlen=1)
+        tracemalloc.start()
+        run_online(method, Long(Noise(), batch_size=14), checkpoint=tmp_path / str(n_batches))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 50_000  # the rows themselves take 616,000 bytes more
+
+
+def test_a_checkpoint_whose_rows_are_gone_is_refused(tmp_path):
+    run_online(METHODS["source"](), stream(), checkpoint=tmp_path, checkpoint_every=2)
+    (tmp_path / "rows" / "label").write_bytes(b"")
+    with pytest.raises(ValueError, match="label lacks rows of its checkpoint"):
+        run_online(METHODS["source"](), stream(), resume_from=tmp_path)
+
+
 @pytest.mark.parametrize("column", sorted(SAMPLE_COLUMNS))
 def test_every_column_counts_in_the_hash(column):
     trace = run_online(METHODS["source"](), stream())
@@ -149,11 +185,11 @@ def test_every_column_counts_in_the_hash(column):
 @pytest.mark.parametrize("name", sorted(METHODS))
 @pytest.mark.parametrize("window", [1, 3])
 def test_a_resumed_run_gives_the_same_bits(name, window, tmp_path):
-    path = tmp_path / "checkpoint.safetensors"
+    path = tmp_path / "checkpoint"
     whole = run_online(
         METHODS[name](), stream(), window=window, checkpoint=path, checkpoint_every=3
     )
-    assert load_checkpoint(path)["n_batches"] == 6
+    assert load_checkpoint(path / "state.safetensors")["trace"]["n_batches"] == 6
     resumed = run_online(METHODS[name](), stream(), window=window, resume_from=path)
     assert resumed.sha256() == whole.sha256()
     assert len(resumed) == 28
