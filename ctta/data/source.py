@@ -43,3 +43,13 @@ class SourceData:
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Images and labels in stored order, ``size`` at a time; the last batch may be short."""
         return zip(torch.split(self.images, size), torch.split(self.labels, size), strict=True)
+
+    def balanced(self, n_per_class: int) -> SourceData:
+        """The first ``n_per_class`` images of each class (fewer where there are fewer)."""
+        rank = torch.zeros_like(self.labels)
+        for label in torch.unique(self.labels):
+            own = self.labels == label
+            rank[own] = torch.arange(int(own.sum()))
+        chosen = rank < n_per_class
+        identity = f"{self.identity}, {n_per_class} a class"
+        return SourceData(self.images[chosen], self.labels[chosen], identity)

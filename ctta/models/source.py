@@ -58,6 +58,22 @@ class SourceModel(nn.Module):
         logits: Tensor = self.head(self.features(x))
         return logits
 
+    @property
+    def n_features(self) -> int:
+        """D, the columns of the head's weight."""
+        weight: Tensor = next(self.head.parameters())
+        return weight.shape[1]
+
+    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """[B,D] and [B,K] of one forward."""
+        received: list[Tensor] = []
+        handle = self.head.register_forward_pre_hook(lambda _, args: received.append(args[0]))
+        try:
+            logits: Tensor = self(x)
+        finally:
+            handle.remove()
+        return received[0], logits
+
 
 class WrappedModel(SourceModel):
     """Any module whose last layer is a submodule, as a source model.
@@ -117,13 +133,7 @@ class WrappedModel(SourceModel):
 
     def features(self, x: Tensor) -> Tensor:
         """[B,C,H,W] -> [B,D], what the last layer receives."""
-        received: list[Tensor] = []
-        handle = self.head.register_forward_pre_hook(lambda _, args: received.append(args[0]))
-        try:
-            self.forward(x)
-        finally:
-            handle.remove()
-        return received[0]
+        return self.features_and_logits(x)[0]
 
     def forward(self, x: Tensor) -> Tensor:
         """[B,C,H,W] in [0,1] -> logits [B,K]."""

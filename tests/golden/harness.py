@@ -133,7 +133,7 @@ def run_stream(case: Case, cls: type[Method]) -> Callable[[str], Any]:
         views = ReplayedViews(spec["views"], spec["arguments"], arrays)
     method, n_resets = make_method(case, cls, model, views)
     check_trained(method, spec.get("trained_parameters"))
-    method.observers.append(lambda name, value: found.setdefault(name, []).append(value))
+    method.observers.append(lambda name, value: found.setdefault(name, []).append(value.clone()))
     if spec.get("source_data"):
         method.prepare(source_data(case))
     method.remember()
@@ -171,7 +171,10 @@ def run_stream(case: Case, cls: type[Method]) -> Callable[[str], Any]:
         if key == "logits" and spec.get("returns") in ("probabilities", "scores"):
             values = [v.exp() for v in values]
         steps, rows = spec.get("steps") or 1, len(np.asarray(arrays[key]))
-        if steps > 1 and len(values) == steps * rows:  # a row a batch: first update or last step
+        whole = sum(v.numel() for v in values) == np.size(arrays[key])
+        if (
+            steps > 1 and len(values) == steps * rows and not whole
+        ):  # a row a batch: first update or last step
             values = values[::steps] if key.endswith("_logits") else values[steps - 1 :: steps]
         return torch.cat([v.detach() for v in values])
 
@@ -341,6 +344,9 @@ class ReplayedRestore(RandomRestore):
 def check_trained(method: Method, expected: Any) -> None:
     """The optimizer's parameters are those that the file names."""
     names = {id(p): name for name, p in method.model.named_parameters()}
+    for part in ("projector", "feature_norm"):
+        if isinstance(owner := getattr(method, part, None), torch.nn.Module):
+            names |= {id(p): f"{part}.{name}" for name, p in owner.named_parameters()}
     optimizer = getattr(method, "optimizer", None)
     groups = optimizer.param_groups if optimizer else []
     trained = [names[id(p)] for group in groups for p in group["params"]]
