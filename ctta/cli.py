@@ -1,11 +1,11 @@
-"""The command line: `ctta run`, `ctta rerun`, `ctta list`."""
+"""The command line: `ctta run`, `ctta prepare`, `ctta rerun`, `ctta list`."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from ctta.results.result import Result
+    from ctta.results.run import Experiment
 
 log = logging.getLogger("ctta")
 USAGE = """ctta: continual test-time adaptation, measured so that others can repeat it
 
   ctta run [key=value ...]      adapt a source model to a stream; `ctta run --help` has the keys
+  ctta prepare [key=value ...]  build what a method needs of the source data, ahead of its runs
   ctta rerun result.json        run a record again and compare
   ctta list [group]             what can be chosen
   ctta --version
@@ -34,7 +36,7 @@ EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the console script; exits with a status that is zero only on success."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    commands = {"run": run, "rerun": rerun, "list": show_choices}
+    commands = {"run": run, "prepare": prepare, "rerun": rerun, "list": show_choices}
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(USAGE)
         sys.exit(0 if arguments else EXIT_USAGE)
@@ -75,36 +77,54 @@ def one_line(error: BaseException) -> str:
 
 def run(arguments: Sequence[str]) -> int:
     """Compose the configuration with Hydra and execute every run that it describes."""
+    flags = {"--dry-run": "dry_run=true", "--force": "force=true"}
+    results: list[Result] = []
+
+    def one(composed: DictConfig) -> None:
+        result = execute(composed)
+        if result is not None:
+            results.append(result)
+
+    status = for_each("ctta run", [flags.get(a, a) for a in arguments], one)
+    if len(results) > 1:
+        report(results)
+    return status
+
+
+def prepare(arguments: Sequence[str]) -> int:
+    """Compose the configuration with Hydra and build each method's artefact."""
+    return for_each("ctta prepare", arguments, lambda composed: experiment(composed).prepare())
+
+
+def for_each(program: str, arguments: Sequence[str], action: Callable[[DictConfig], None]) -> int:
+    """Call ``action`` for every configuration that the arguments describe; say what failed."""
     import hydra
 
     from ctta import plugins
     from ctta.assets import asset_dir
 
-    flags = {"--dry-run": "dry_run=true", "--force": "force=true"}
     plugins.extend_search_path()
-    results: list[Result] = []
     failures: list[str] = []
+    n_done = 0
 
     def task(composed: DictConfig) -> None:
         # An exception must not leave this function: Hydra would end the whole sweep, or print a
         # traceback. Ctrl-C does leave it.
+        nonlocal n_done
         try:
-            result = execute(composed)
+            action(composed)
         except (ValueError, OSError) as error:
             failures.append(one_line(error))
             log.error(failures[-1])
         else:
-            if result is not None:
-                results.append(result)
+            n_done += 1
 
-    sys.argv = ["ctta run", *(flags.get(a, a) for a in arguments)]
+    sys.argv = [program, *arguments]
     hydra.main(version_base="1.3", config_path=str(asset_dir("configs")), config_name="config")(
         task
     )()
-    if len(results) > 1:
-        report(results)
     if failures:
-        sys.stderr.write(f"ctta: {len(failures)} of {len(failures) + len(results)} runs failed\n")
+        sys.stderr.write(f"ctta: {len(failures)} of {len(failures) + n_done} runs failed\n")
         for reason in failures:
             sys.stderr.write(f"  {reason}\n")
     return EXIT_FAILED if failures else 0
@@ -112,6 +132,19 @@ def run(arguments: Sequence[str]) -> int:
 
 def execute(composed: DictConfig) -> Result | None:
     """Run one composed configuration; None after a dry run."""
+    chosen = experiment(composed)
+    if chosen.config["dry_run"]:
+        Console().print(chosen.plan(), highlight=False)
+        return None
+    return chosen.run()
+
+
+def experiment(composed: DictConfig) -> Experiment:
+    """One composed configuration, checked.
+
+    Raises:
+        ValueError: a value that is missing or does not fit.
+    """
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -127,11 +160,7 @@ def execute(composed: DictConfig) -> Result | None:
         raise ValueError(one_line(error)) from None
     chosen = HydraConfig.get().runtime.choices
     config["names"] = {g: chosen[g] for g in ("dataset", "stream", "model", "method")}
-    experiment = Experiment(config)
-    if config["dry_run"]:
-        Console().print(experiment.plan(), highlight=False)
-        return None
-    return experiment.run()
+    return Experiment(config)
 
 
 def report(results: Sequence[Result]) -> None:

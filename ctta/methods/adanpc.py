@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ctta.data.source import SourceData
-from ctta.methods.base import Method
+from ctta.methods.base import Artefact, Method
 from ctta.models.source import SourceModel
 from ctta.parts.arguments import count, flag, fraction, number, one_of
 from ctta.parts.losses import entropy
@@ -46,6 +46,7 @@ class AdaNPC(Method):
     paper = "arXiv 2304.12566"
     version = 1
     uses_source_data = True
+    artefact_depends_on = ("source_per_class",)
     survives_reset = ("feature_norm", "optimizer")
     not_state = Method.not_state | {"memory_first_row"}
 
@@ -92,15 +93,25 @@ class AdaNPC(Method):
             self.optimizer = make_optimizer(norm.parameters(), optimizer or {})
 
     @torch.no_grad()
-    def prepare(self, source: SourceData) -> None:
-        """The memory: unit features of the source images under their true labels."""
+    def artefact(self, source: SourceData) -> Artefact:
+        """Unit features of the source images, and their true labels."""
         chosen = source if self.source_per_class is None else source.balanced(self.source_per_class)
-        rows, labels = [self.memory_first_row], [self.no_labels(len(self.memory_first_row))]
-        for x, y in chosen.batches(256):
-            features, _ = self.model.features_and_logits(x.to(self.device))
-            rows.append(F.normalize(features))
-            labels.append(y.to(self.device))
-        self.bank = FeatureMemory(torch.cat(rows), torch.cat(labels), max_rows=self.max_memory)
+        rows = [
+            F.normalize(self.model.features_and_logits(x.to(self.device))[0])
+            for x, _ in chosen.batches(256)
+        ]
+        return {"rows": torch.cat(rows), "labels": chosen.labels}
+
+    def install(self, artefact: Artefact, source: SourceData) -> None:
+        rows, labels = artefact["rows"], artefact["labels"]
+        assert isinstance(rows, Tensor)
+        assert isinstance(labels, Tensor)
+        first = self.memory_first_row
+        self.bank = FeatureMemory(
+            torch.cat([first, rows.to(first)]),
+            torch.cat([self.no_labels(len(first)), labels.to(self.device)]),
+            max_rows=self.max_memory,
+        )
         self.observe("memory_init", self.bank.rows())
         self.observe("memory_label_init", self.bank.labels())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 from abc import ABC, ABCMeta, abstractmethod
 from collections.abc import Callable, Mapping
@@ -26,6 +25,7 @@ from ctta.models.source import SourceModel
 from ctta.parts.arguments import count, flag, one_of
 
 Observer = Callable[[str, Tensor], None]
+Artefact = FlatState
 
 
 class MethodType(ABCMeta):
@@ -36,8 +36,6 @@ class MethodType(ABCMeta):
     def __init__(cls, name: str, bases: tuple[type, ...], space: dict[str, Any]) -> None:
         super().__init__(name, bases, space)
         cls.__signature__ = constructor_signature(cls)
-        if "prepare" in space:
-            cls.prepare = remembering(space["prepare"])
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         method = super().__call__(*args, **kwargs)
@@ -62,17 +60,6 @@ def constructor_signature(cls: type) -> inspect.Signature:
     return inspect.Signature(
         sorted(found.values(), key=lambda p: (p.kind, p.default is not p.empty))
     )
-
-
-def remembering(prepare: Callable[..., None]) -> Callable[..., None]:
-    """``prepare`` that makes the state it leaves the one that `reset` goes back to."""
-
-    @functools.wraps(prepare)
-    def prepare_and_remember(self: Method, source: SourceData) -> None:
-        prepare(self, source)
-        self.remember()
-
-    return prepare_and_remember
 
 
 class Method(ABC, metaclass=MethodType):
@@ -100,11 +87,22 @@ class Method(ABC, metaclass=MethodType):
 
     paper: ClassVar[str]
     version: ClassVar[int]
-    uses_source_data: ClassVar[bool] = False
+    uses_source_data: bool = False  # an instance may say otherwise than its class
+    # Arguments that the artefact depends on; None: all of them.
+    artefact_depends_on: ClassVar[tuple[str, ...] | None] = None
     survives_reset: ClassVar[tuple[str, ...]] = ()
     # How the method was made, what it returns to, who listens and what it cost are not state.
     not_state: ClassVar[frozenset[str]] = frozenset(
-        {"arguments", "steps", "episodic", "reset_kind", "start", "observers", "counter"}
+        {
+            "uses_source_data",
+            "arguments",
+            "steps",
+            "episodic",
+            "reset_kind",
+            "start",
+            "observers",
+            "counter",
+        }
     )
 
     def __init__(
@@ -136,8 +134,16 @@ class Method(ABC, metaclass=MethodType):
     def predict(self, x: Tensor) -> Tensor:
         """What the method would answer now, [B,K], changing nothing and drawing nothing."""
 
-    def prepare(self, source: SourceData) -> None:
-        """Build what the method needs from training data; `reset` then goes back to that state."""
+    def artefact(self, source: SourceData) -> Artefact:
+        """What the method needs of the training data, as names -> tensors and scalars.
+
+        It depends on nothing but the source model, ``source`` and the arguments, so that it can
+        be kept in a cache.
+        """
+        return {}
+
+    def install(self, artefact: Artefact, source: SourceData) -> None:
+        """Take an artefact into use."""
 
     # --- what every method has -----------------------------------------------------------------
 
@@ -172,6 +178,11 @@ class Method(ABC, metaclass=MethodType):
         """Hand an inner quantity to whoever listens; free when nobody does."""
         for observer in self.observers:
             observer(name, value.detach())
+
+    def prepare(self, source: SourceData) -> None:
+        """Build and install the artefact; `reset` then goes back to the state after that."""
+        self.install(self.artefact(source), source)
+        self.remember()
 
     def remember(self) -> None:
         """Make the present state the one that `reset` goes back to."""

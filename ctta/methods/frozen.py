@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ctta.data.source import SourceData
-from ctta.methods.base import Method
+from ctta.methods.base import Artefact, Method
 from ctta.parts.arguments import count
 
 
@@ -34,11 +34,16 @@ class Frozen(Method):
         super().__init__(method.model, reset=reset)
         self.method, self.after, self.n_batches = method, count("after", after, low=0), 0
         self.model = method.model  # the inner method's own, not a second copy
+        self.uses_source_data = method.uses_source_data
         if reset == "full":
             method.reset_kind = "full"
 
-    def prepare(self, source: SourceData) -> None:
-        self.method.prepare(source)
+    def artefact(self, source: SourceData) -> Artefact:
+        return self.method.artefact(source)
+
+    def install(self, artefact: Artefact, source: SourceData) -> None:
+        self.method.install(artefact, source)
+        self.method.remember()
 
     def adapt(self, x: Tensor) -> Tensor:
         if self.n_batches >= self.after:

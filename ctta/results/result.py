@@ -43,6 +43,20 @@ class DataRecord(Strict):
     data_sha256: str
 
 
+class ArtefactRecord(Strict):
+    """What a method prepared from source data.
+
+    Attributes:
+        sha256: of its content.
+        seconds: to build it, or to read it from the cache.
+        n_images: of the training data.
+    """
+
+    sha256: str
+    seconds: float
+    n_images: int
+
+
 class CostRecord(Strict):
     """Costs per batch (means over the run), and the peak of memory.
 
@@ -75,7 +89,8 @@ class Result(Strict):
         seeds: of the method and of the stream.
         metrics: see `ctta.results.metrics.summarise`, with forgetting and its two parts.
         error_by_domain: in %.
-        artefacts: name -> hash of what was prepared from source data.
+        source_data: hash of the training data that the method used, or None.
+        artefact: what it prepared from them, or None.
     """
 
     schema_version: Literal[1]
@@ -93,7 +108,7 @@ class Result(Strict):
     error_by_domain: dict[str, float]
     costs: CostRecord | None
     source_data: str | None
-    artefacts: dict[str, str]
+    artefact: ArtefactRecord | None
     environment: dict[str, Any]
     trace_sha256: str | None
 

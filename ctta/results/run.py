@@ -17,11 +17,13 @@ from rich.table import Table
 
 from ctta.build import Config, build, optimizer_is_used
 from ctta.methods.base import Method
+from ctta.models.source import ModelCard
 from ctta.online.costs import peak_mib
 from ctta.online.loop import clean_error_pct, run_online
 from ctta.online.observers import Observer, Progress, WandbTracking
 from ctta.online.trace import Trace
 from ctta.places import cache_dir, runs_dir
+from ctta.results.artefacts import prepare
 from ctta.results.compare import Verdict, compare
 from ctta.results.environment import environment
 from ctta.results.identity import run_identity
@@ -29,6 +31,7 @@ from ctta.results.metrics import METRICS_VERSION, error_by_domain, samples_per_s
 from ctta.results.pictures import error_over_stream, error_per_corruption
 from ctta.results.result import (
     SCHEMA_VERSION,
+    ArtefactRecord,
     CostRecord,
     DataRecord,
     MethodRecord,
@@ -79,6 +82,15 @@ class Experiment:
             table.add_row(key, value)
         return table
 
+    def prepare(self) -> None:
+        """Build the method's artefact, if it needs one and there is none yet."""
+        with threads(self.threads):
+            _, _, artefact = self.prepared()
+        if artefact is None:
+            log.info("%s needs no source data", self.config["names"]["method"])
+        else:
+            log.info("ready after %.1f s: %s", artefact.seconds, artefact.sha256)
+
     def run(self, store: RunStore | None = None) -> Result:
         """Adapt along the stream and keep the record; a finished run is only looked up.
 
@@ -91,13 +103,11 @@ class Experiment:
 
     def _run(self, store: RunStore) -> Result:
         names = self.config["names"]
-        cache = cache_dir(self.config["paths"]["cache"])
-        model = build(self.config["model"], "model", data=self.data, cache=cache)
-        model = model.to(self.device)
-        method = build(self.config["method"], "method", model=model, seed=self.config["seed"])
+        method, card, artefact = self.prepared()
         identity = run_identity(
             self.config,
-            weights=model.card.weights_sha256,
+            weights=card.weights_sha256,
+            artefact=artefact and artefact.sha256,
             method=method.version,
             stream=self.stream.stream_sha256,
             metrics=METRICS_VERSION,
@@ -107,7 +117,7 @@ class Experiment:
         if done is not None:
             log.info("%s is finished already; --force runs it again", folder)
             return done
-        record = self.record(identity, method, model.card.to_dict())
+        record = self.record(identity, method, card.to_dict(), artefact)
         observers = self.observers(folder.name, store)
         with store.log(folder):
             try:
@@ -137,7 +147,25 @@ class Experiment:
             log.debug("finished: error %.2f %%", result.metrics["error_pct"])
         return result
 
-    def record(self, identity: str, method: Method, card: dict[str, Any]) -> dict[str, Any]:
+    def prepared(self) -> tuple[Method, ModelCard, ArtefactRecord | None]:
+        """The method over its source model, ready for the stream, and what it prepared."""
+        cache = cache_dir(self.config["paths"]["cache"])
+        model = build(self.config["model"], "model", data=self.data, cache=cache)
+        model = model.to(self.device)
+        method = build(self.config["method"], "method", model=model, seed=self.config["seed"])
+        artefact = None
+        if method.uses_source_data:
+            weights = model.card.weights_sha256
+            artefact = prepare(method, self.data.source(), weights=weights, cache=cache)
+        return method, model.card, artefact
+
+    def record(
+        self,
+        identity: str,
+        method: Method,
+        card: dict[str, Any],
+        artefact: ArtefactRecord | None,
+    ) -> dict[str, Any]:
         """The part of a result that is known before the run."""
         return {
             "schema_version": SCHEMA_VERSION,
@@ -159,8 +187,8 @@ class Experiment:
             "model": card,
             "seeds": {"method": self.config["seed"], "stream": self.config["stream"]["seed"]},
             "metrics_version": METRICS_VERSION,
-            "source_data": None,
-            "artefacts": {},
+            "source_data": None if artefact is None else self.data.source().identity,
+            "artefact": artefact,
             "environment": environment(self.device, self.threads),
         }
 

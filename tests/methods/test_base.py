@@ -150,7 +150,7 @@ class Tally(Plain):
         super().__init__(model, **shared)
         self.kept, self.lost, self.bank = 0, 0, []
 
-    def prepare(self, source):
+    def install(self, artefact, source):
         self.lost = 10
 
     def adapt(self, x):

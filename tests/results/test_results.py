@@ -47,7 +47,7 @@ RECORD = {
         "peak_mib": 100.0,
     },
     "source_data": None,
-    "artefacts": {},
+    "artefact": None,
     "environment": {"ctta": "0.1.0", "commit": "c", "plugins": {}, "torch": "2"},
     "trace_sha256": "t",
 }

@@ -1,0 +1,85 @@
+"""What methods prepare from source data, built once and cached by content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from pathlib import Path
+
+from torch import Tensor
+
+from ctta.data.source import SourceData
+from ctta.methods.base import Artefact, Method
+from ctta.online.checkpoint import load_checkpoint, save_checkpoint
+from ctta.places import writable
+from ctta.results.result import ArtefactRecord
+
+log = logging.getLogger("ctta")
+
+
+def prepare(method: Method, source: SourceData, *, weights: str, cache: Path) -> ArtefactRecord:
+    """Prepare ``method`` with the cached artefact, which is built first where there is none.
+
+    Args:
+        method: as it was made; `reset` goes back to the state that this leaves.
+        source: the training data.
+        weights: hash of the source model.
+        cache: folder; artefacts go to ``artefacts/`` inside.
+
+    Raises:
+        ValueError: a cache that cannot be written.
+    """
+    name = type(method).__name__.lower()
+    depends = method.artefact_depends_on
+    arguments = {k: v for k, v in method.arguments.items() if depends is None or k in depends}
+    key = json.dumps(
+        [name, method.version, weights, source.identity, arguments],
+        sort_keys=True,
+        default=lambda inner: [type(inner).__name__, inner.version, inner.arguments],
+    )
+    folder = writable(cache / "artefacts", "CTTA_CACHE")
+    path = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+    began = time.perf_counter()
+    artefact = load(path)
+    if artefact is None:
+        log.info("preparing %s from %d source images; cached as %s", name, len(source), path)
+        artefact = method.artefact(source)
+        save_checkpoint(path, {"sha256": artefact_hash(artefact), "artefact": artefact})
+        log.info("prepared %s in %.1f s", name, time.perf_counter() - began)
+    method.install(artefact, source)
+    method.remember()
+    return ArtefactRecord(
+        sha256=artefact_hash(artefact), seconds=time.perf_counter() - began, n_images=len(source)
+    )
+
+
+def load(path: Path) -> Artefact | None:
+    """The artefact at ``path``; None if there is none, or it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        tree = load_checkpoint(path)
+        whole = artefact_hash(tree["artefact"]) == tree["sha256"]
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        log.warning("%s is damaged; it is made again", path)
+        return None
+    found: Artefact = tree["artefact"]
+    return found
+
+
+def artefact_hash(artefact: Artefact) -> str:
+    """SHA-256 over names and values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(artefact):
+        value = artefact[name]
+        digest.update(name.encode())
+        if isinstance(value, Tensor):
+            digest.update(f"{value.dtype}{list(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        else:
+            digest.update(repr(value).encode())
+    return digest.hexdigest()
