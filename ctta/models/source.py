@@ -64,6 +64,32 @@ class SourceModel(nn.Module):
         weight: Tensor = next(self.head.parameters())
         return weight.shape[1]
 
+    @property
+    def adapter_targets(self) -> list[str]:
+        """Names of the layers that adapters go beside: the attention's linear maps.
+
+        Where there are none, the convolutions that keep the side (or divide it by their stride).
+        """
+        linears = [
+            f"{name}.{inner}"
+            for name, module in self.named_modules()
+            if type(module).__name__.endswith("Attention")
+            # Reads the weights of its output layer without calling it.
+            and not isinstance(module, nn.MultiheadAttention)
+            for inner, layer in module.named_modules()
+            if isinstance(layer, nn.Linear)
+        ]
+        return linears or [
+            name
+            for name, layer in self.named_modules()
+            if isinstance(layer, nn.Conv2d)
+            and not isinstance(layer.padding, str)
+            and all(
+                2 * p == d * (k - 1)
+                for p, d, k in zip(layer.padding, layer.dilation, layer.kernel_size, strict=True)
+            )
+        ]
+
     def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[B,D] and [B,K] of one forward."""
         received: list[Tensor] = []

@@ -21,12 +21,12 @@ FLAGS = ("nesterov", "amsgrad", "maximize", "foreach", "capturable", "differenti
 
 
 def make_optimizer(
-    parameters: Iterable[nn.Parameter], node: Mapping[str, Any]
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], node: Mapping[str, Any]
 ) -> torch.optim.Optimizer:
     """Build the optimizer that ``node`` describes over ``parameters``.
 
     Args:
-        parameters: what it trains.
+        parameters: what it trains, or groups of them with values of their own.
         node: ``name`` and the optimizer's own keys; a null value is not passed.
 
     Raises:

@@ -10,11 +10,16 @@ from torch import Tensor, nn
 from ctta.parts.arguments import fraction
 
 
-@torch.no_grad()
 def ema_(teacher: nn.Module, student: nn.Module, decay: float) -> None:
     """``teacher <- decay teacher + (1-decay) student`` over all parameters, no buffers."""
-    for mine, theirs in zip(teacher.parameters(), student.parameters(), strict=True):
-        mine.mul_(decay).add_(theirs, alpha=1 - decay)
+    ema_parameters_(teacher.parameters(), student.parameters(), decay)
+
+
+@torch.no_grad()
+def ema_parameters_(teacher: Iterable[Tensor], student: Iterable[Tensor], decay: float) -> None:
+    """``teacher <- decay teacher + (1-decay) student``, pair by pair."""
+    for mine, theirs in zip(teacher, student, strict=True):
+        mine.mul_(decay).add_(theirs * (1 - decay))  # three roundings, as the official codes
 
 
 class RandomRestore:

@@ -29,11 +29,15 @@ class Case:
 
 @dataclass
 class Report:
-    """What was compared, what differed and what could not be looked at."""
+    """What was compared, what differed and what could not be looked at.
+
+    ``undecided`` says why the failures, if there are any, are rounding's and not the method's.
+    """
 
     compared: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    undecided: str | None = None
 
 
 def matching(case: Case, pattern: str) -> Iterator[str]:

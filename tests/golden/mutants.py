@@ -33,7 +33,7 @@ def caught_by(mutant: Mutant, root: Path) -> str | None:
                 report = replay(read_case(file), mutant.cls)
         except AssertionError:
             return file.stem
-        if report.failures:
+        if report.failures and not report.undecided:
             return file.stem
     return None
 

@@ -1,0 +1,103 @@
+"""Low-rank and high-rank branches in parallel with a layer of a trained model.
+
+The names of the parts are those of the published ViDA checkpoints (Yangsenqiao/vida at c26b0db,
+``inject_vida.py``), so that these load. The branch beside a convolution is our own design.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+MARK = "vida_"  # in the name of every adapter parameter and of no other
+
+
+class Adapted(nn.Module):
+    """``W x + b + s_low U1 D1 x + s_high U2 D2 x``; U1 = U2 = 0 at first.
+
+    Args:
+        layer: the trained layer, a linear map or a convolution.
+        low_rank: width of the first branch.
+        high_rank: width of the second branch.
+        generator: of the down projections, N(0, 1/rank^2) in standard deviation.
+
+    Attributes:
+        low_scale: s_low; not a parameter.
+        high_scale: s_high; not a parameter.
+    """
+
+    def __init__(
+        self,
+        layer: nn.Linear | nn.Conv2d,
+        *,
+        low_rank: int,
+        high_rank: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.linear_vida = layer
+        self.vida_down, self.vida_up = branch(layer, low_rank, generator)
+        self.vida_down2, self.vida_up2 = branch(layer, high_rank, generator)
+        self.low_scale = self.high_scale = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the layer's own, with the branches added."""
+        low: Tensor = self.vida_up(self.vida_down(x))
+        high: Tensor = self.vida_up2(self.vida_down2(x))
+        plain: Tensor = self.linear_vida(x)
+        return plain + low * self.low_scale + high * self.high_scale
+
+
+def branch(
+    layer: nn.Linear | nn.Conv2d, rank: int, generator: torch.Generator
+) -> tuple[nn.Module, nn.Module]:
+    """Down and up projection of one branch beside ``layer``."""
+    made = functools.partial(skip_init, bias=False)  # draws nothing from the global generator
+    if isinstance(layer, nn.Conv2d):
+        down = made(nn.Conv2d, layer.in_channels, rank, 1, stride=layer.stride)
+        up = made(nn.Conv2d, rank, layer.out_channels, 1)
+    else:
+        down = made(nn.Linear, layer.in_features, rank)
+        up = made(nn.Linear, rank, layer.out_features)
+    down, up = down.to(layer.weight), up.to(layer.weight)
+    drawn = torch.randn(down.weight.shape, generator=generator) / rank**2
+    with torch.no_grad():
+        down.weight.copy_(drawn)
+        up.weight.zero_()
+    return down, up
+
+
+def add_adapters(
+    model: nn.Module,
+    names: Iterable[str],
+    *,
+    low_rank: int,
+    high_rank: int,
+    generator: torch.Generator,
+) -> None:
+    """Put an `Adapted` in the place of each named layer; the model computes what it did before."""
+    for name in names:
+        layer = model.get_submodule(name)
+        assert isinstance(layer, (nn.Linear, nn.Conv2d))
+        owner, _, child = name.rpartition(".")
+        made = Adapted(layer, low_rank=low_rank, high_rank=high_rank, generator=generator)
+        setattr(model.get_submodule(owner), child, made.train(layer.training))
+
+
+def adapters(model: nn.Module) -> list[Adapted]:
+    """The adapted layers in order."""
+    return [module for module in model.modules() if isinstance(module, Adapted)]
+
+
+def adapter_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters of the branches."""
+    return {name: p for name, p in model.named_parameters() if MARK in name}
+
+
+def other_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """All parameters but those of the branches."""
+    return {name: p for name, p in model.named_parameters() if MARK not in name}
