@@ -44,6 +44,15 @@ class SourceData:
         """Images and labels in stored order, ``size`` at a time; the last batch may be short."""
         return zip(torch.split(self.images, size), torch.split(self.labels, size), strict=True)
 
+    def drawn(self, n: int | None, *, seed: int) -> SourceData:
+        """``n`` images drawn without replacement; all, in stored order, for None."""
+        if n is None or n >= len(self):
+            return self
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(len(self), generator=generator)[:n]
+        identity = f"{self.identity}, {n} drawn with seed {seed}"
+        return SourceData(self.images[chosen], self.labels[chosen], identity)
+
     def balanced(self, n_per_class: int) -> SourceData:
         """The first ``n_per_class`` images of each class (fewer where there are fewer)."""
         rank = torch.zeros_like(self.labels)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ctta.methods.base import Method
 from ctta.models.source import SourceModel
-from ctta.parts.batch_norm import norm_affine, train_only, use_batch_statistics
+from ctta.parts.batch_norm import norm_only
 from ctta.parts.losses import entropy
 from ctta.parts.optimizer import make_optimizer
 
@@ -33,15 +33,7 @@ class Tent(Method):
 
     def __init__(self, model: SourceModel, *, optimizer: Mapping[str, Any], **shared: Any) -> None:
         super().__init__(model, **shared)
-        self.model.eval()
-        use_batch_statistics(self.model)
-        trained = norm_affine(self.model)
-        if not trained:
-            raise ValueError(
-                "TENT trains the affine parameters of normalisation layers; this model has none"
-            )
-        train_only(self.model, trained)
-        self.optimizer = make_optimizer(trained, optimizer)
+        self.optimizer = make_optimizer(norm_only(self.model).values(), optimizer)
 
     @torch.enable_grad()
     def adapt(self, x: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ctta.models.source import SourceModel
+
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
 
@@ -27,15 +29,47 @@ def use_batch_statistics(model: nn.Module) -> None:
         layer.running_mean = layer.running_var = layer.num_batches_tracked = None
 
 
-def norm_affine(model: nn.Module) -> list[nn.Parameter]:
-    """Weights and biases of all normalisation layers, in order."""
-    return [
-        parameter
-        for module in model.modules()
-        if isinstance(module, NORMS)
-        for parameter in (module.weight, module.bias)
-        if parameter is not None
-    ]
+def norm_only(model: SourceModel, *, frozen_blocks: int = 0) -> dict[str, nn.Parameter]:
+    """Set ``model`` up as TENT and its descendants do; returns what is trained, by name.
+
+    Eval mode, batch norm on the batch at hand, gradients for the weights and biases of the
+    normalisation layers and for nothing else.
+
+    Args:
+        model: changed in place.
+        frozen_blocks: the last n blocks, and all layers behind them, are left out.
+
+    Raises:
+        ValueError: nothing would be trained.
+    """
+    model.eval().requires_grad_(False)
+    use_batch_statistics(model)
+    frozen = behind(model, frozen_blocks)
+    trained = {
+        f"{name}.{kind}": parameter
+        for name, module in model.named_modules()
+        if isinstance(module, NORMS) and name not in frozen
+        for kind, parameter in module.named_parameters(recurse=False)
+    }
+    if not trained:
+        raise ValueError(
+            "this method trains the affine parameters of normalisation layers; this model has "
+            "none" + (f" before its last {frozen_blocks} blocks" if frozen_blocks else "")
+        )
+    for parameter in trained.values():
+        parameter.requires_grad_(True)
+    return trained
+
+
+def behind(model: SourceModel, n_blocks: int) -> set[str]:
+    """Names of all modules from the n-th last block on, in the order of definition."""
+    if n_blocks == 0:
+        return set()
+    blocks = [stage for stage in model.stages if stage[0].rpartition(".")[2].isdigit()]
+    first = (blocks or list(model.stages))[-n_blocks:][0][0]
+    prefixes = [name for name, module in model.named_modules() if module is not model]
+    start = next(i for i, name in enumerate(prefixes) if name.endswith(first))
+    return set(prefixes[start:])
 
 
 def named_weights_and_biases(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -44,13 +78,6 @@ def named_weights_and_biases(model: nn.Module) -> dict[str, nn.Parameter]:
     A ViT's class token, position embedding and packed attention weights are not among them.
     """
     return {n: p for n, p in model.named_parameters() if n.rpartition(".")[2] in ("weight", "bias")}
-
-
-def train_only(model: nn.Module, parameters: list[nn.Parameter]) -> None:
-    """Gradients for ``parameters`` and for nothing else."""
-    model.requires_grad_(False)
-    for parameter in parameters:
-        parameter.requires_grad_(True)
 
 
 class MixedBatchNorm2d(nn.BatchNorm2d):

@@ -199,7 +199,9 @@ def run_stream(case: Case, cls: type[Method], *, nudged: bool = False) -> Callab
             return prepared[key]
         if key in traced and key not in found:
             values = traced[key]
-            return None if any(v is None for v in values) else torch.stack(values)
+            if any(v is None for v in values):
+                return None
+            return torch.stack(torch.broadcast_tensors(*values))  # "none yet" is one NaN
         if key in after1:
             return after1[key]
         if key.startswith("final/"):

@@ -78,7 +78,7 @@ class RunningStatistics(Tent):
     """The stored statistics in place of the batch's."""
 
     def __init__(self, model, *, optimizer, **shared):
-        with patch("ctta.methods.tent.use_batch_statistics", lambda model: None):
+        with patch("ctta.parts.batch_norm.use_batch_statistics", lambda model: None):
             super().__init__(model, optimizer=optimizer, **shared)
 
 
