@@ -53,14 +53,25 @@ class Augmentation:
 
     Args:
         generator: where every draw comes from.
+        padding: at the borders; ROID and CMF reflect.
+        blur: blur the view; ROID and CMF do not.
+        noise: add noise to its pixels; ROID and CMF do not.
     """
 
-    def __init__(self, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        generator: torch.Generator,
+        *,
+        padding: str = "replicate",
+        blur: bool = True,
+        noise: bool = True,
+    ) -> None:
         self.generator = generator
+        self.padding, self.blur, self.noise = padding, blur, noise
 
     def __call__(self, x: Tensor) -> Tensor:
         """One new view of the whole batch."""
-        return apply_view(x, self.draw(x))
+        return apply_view(x, self.draw(x), padding=self.padding)
 
     def draw(self, x: Tensor) -> ViewDraws:
         """The random numbers of the next view of ``x``."""
@@ -73,10 +84,14 @@ class Augmentation:
             angle=self.uniform(-ANGLE, ANGLE),
             shift=(round(self.uniform(-reach, reach)), round(self.uniform(-reach, reach))),
             scale=self.uniform(*SCALE),
-            sigma=self.uniform(*SIGMA),
+            sigma=self.uniform(*SIGMA) if self.blur else None,
             flip=self.uniform(0, 1) < 0.5,
-            noise=NOISE_STD * torch.randn(x.shape, generator=self.generator).to(x),
+            noise=self.drawn_noise(x) if self.noise else None,
         )
+
+    def drawn_noise(self, x: Tensor) -> Tensor:
+        """What is added to each pixel of ``x``."""
+        return NOISE_STD * torch.randn(x.shape, generator=self.generator).to(x)
 
     def uniform(self, low: float, high: float) -> float:
         """One number in [low, high)."""

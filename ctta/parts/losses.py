@@ -18,3 +18,9 @@ def symmetric_cross_entropy(logits: Tensor, target_logits: Tensor, share: float 
     """``(1-share) CE(target -> logits) + share CE(logits -> target)``."""
     forward = soft_cross_entropy(logits, target_logits)
     return (1 - share) * forward + share * soft_cross_entropy(target_logits, logits)
+
+
+def soft_likelihood_ratio(logits: Tensor) -> Tensor:
+    """``-sum_k q_k ln(q_k / (1-q_k) + 1e-5)`` with ``q = min(softmax, 0.99)``."""
+    q = logits.softmax(1).clamp_max(0.99)
+    return -(q * (q / (1 - q) + 1e-5).log()).sum(1)

@@ -11,8 +11,9 @@ from torch import Tensor
 from views import RefusedError, ReplayedViews
 
 from ctta.parts.augment import view_stages
-from ctta.parts.losses import entropy, symmetric_cross_entropy
+from ctta.parts.losses import entropy, soft_likelihood_ratio, symmetric_cross_entropy
 
+OF_LOGITS = {"entropy": entropy, "soft_likelihood_ratio": soft_likelihood_ratio}
 PADDING = {"edge": "replicate", "reflect": "reflect"}
 
 
@@ -25,7 +26,7 @@ def replay_unit(case: Case, report: Report) -> Report:
             raise RefusedError(f"spec.calls: unknown key {sorted(unknown)[0]!r}")
         if call["function"] == "augmentation_chain":
             results |= augmentation_chain(case, call)
-        elif call["function"] in ("symmetric_cross_entropy", "entropy"):
+        elif call["function"] in ("symmetric_cross_entropy", *OF_LOGITS):
             results |= loss(case, call)
         else:
             report.skipped.append(f"function {call['function']}")
@@ -65,8 +66,8 @@ def loss(case: Case, call: dict[str, Any]) -> dict[str, Any]:
         key: torch.tensor(np.asarray(case.arrays[array]), requires_grad=True)
         for key, array in call["inputs"].items()
     }
-    if call["function"] == "entropy":
-        value = entropy(given["logits"])
+    if call["function"] in OF_LOGITS:
+        value = OF_LOGITS[call["function"]](given["logits"])
     else:
         share = call["arguments"]["alpha"]
         value = symmetric_cross_entropy(given["student_logits"], given["teacher_logits"], share)
