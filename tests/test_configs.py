@@ -59,7 +59,7 @@ def test_a_value_stands_in_one_place(path: Path):
     """No default in code for what the YAML says, the shared arguments of every method apart."""
     node = composed(f"method={path.stem}")["method"]
     parameters = inspect.signature(locate(node, "method")).parameters
-    shared = {"steps", "episodic", "seed", "reset"}
+    shared = {"steps", "episodic", "seed", "reset", "variant"}  # official unless said otherwise
     absent = (inspect.Parameter.empty, None, False)
     for name in set(node) - {"_target_"} - shared:
         assert parameters[name].default in absent, name

@@ -49,7 +49,7 @@ class RandomRestore:
                 yield name, drawn.to(start.device)
 
     @torch.no_grad()
-    def __call__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+    def __call__(self, parameters: Mapping[str, Tensor]) -> None:
         """Restore ``parameters`` in place; the optimizer's moments stay as they are."""
         for name, mask in self.masks():
             parameters[name].copy_(torch.where(mask, self.start[name], parameters[name]))

@@ -197,6 +197,11 @@ def run_stream(case: Case, cls: type[Method], *, nudged: bool = False) -> Callab
     def mine(key: str) -> Any:
         if key.startswith(("warmup/", "fisher/", "prototypes")) and key not in found:
             return prepared[key]
+        if key.endswith("_packed") and key.removesuffix("_packed") in found:
+            rows = [np.packbits(row.numpy()) for row in found[key.removesuffix("_packed")]]
+            return np.stack(rows)
+        if key.endswith("_first_step") and key.removesuffix("_first_step") in found:
+            return found[key.removesuffix("_first_step")][0]
         if key in traced and key not in found:
             values = traced[key]
             if any(v is None for v in values):

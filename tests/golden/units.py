@@ -11,7 +11,9 @@ from torch import Tensor
 from views import RefusedError, ReplayedViews
 
 from ctta.parts.augment import view_stages
+from ctta.parts.fisher_mask import quantile
 from ctta.parts.losses import entropy, soft_likelihood_ratio, symmetric_cross_entropy
+from ctta.parts.restore import ema_parameters_
 
 OF_LOGITS = {"entropy": entropy, "soft_likelihood_ratio": soft_likelihood_ratio}
 PADDING = {"edge": "replicate", "reflect": "reflect"}
@@ -28,6 +30,10 @@ def replay_unit(case: Case, report: Report) -> Report:
             results |= augmentation_chain(case, call)
         elif call["function"] in ("symmetric_cross_entropy", *OF_LOGITS):
             results |= loss(case, call)
+        elif call["function"] == "quantile":
+            results |= quantiles(case, call)
+        elif call["function"] == "ema":
+            results |= moved(case, call)
         else:
             report.skipped.append(f"function {call['function']}")
     for kind in ("compare", "diagnostics"):
@@ -80,3 +86,19 @@ def loss(case: Case, call: dict[str, Any]) -> dict[str, Any]:
             total = value.sum() if output.startswith("sum_") else value.mean()
             results[array] = torch.autograd.grad(total, given[of], retain_graph=True)[0]
     return results
+
+
+def quantiles(case: Case, call: dict[str, Any]) -> dict[str, Any]:
+    """One quantile a level."""
+    values = torch.as_tensor(case.arrays[call["inputs"]["values"]]).reshape(-1)
+    levels = np.asarray(case.arrays[call["inputs"]["levels"]]).reshape(-1)
+    found = torch.stack([quantile(values, float(level)) for level in levels])
+    return {call["outputs"]["value"]: found}
+
+
+def moved(case: Case, call: dict[str, Any]) -> dict[str, Any]:
+    """Teacher tensors after a moving average."""
+    teacher, student = (case.under(call["inputs"][part]) for part in ("teacher", "student"))
+    student = {name: student[name] for name in teacher}
+    ema_parameters_(teacher.values(), student.values(), call["arguments"]["ema_decay"])
+    return {f"{call['outputs']['value']}/{name}": value for name, value in teacher.items()}
