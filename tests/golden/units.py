@@ -11,6 +11,7 @@ from torch import Tensor
 from views import RefusedError, ReplayedViews
 
 from ctta.parts.augment import view_stages
+from ctta.parts.contrastive import contrastive_loss, make_projector
 from ctta.parts.fisher_mask import quantile
 from ctta.parts.losses import entropy, soft_likelihood_ratio, symmetric_cross_entropy
 from ctta.parts.restore import ema_parameters_
@@ -32,6 +33,8 @@ def replay_unit(case: Case, report: Report) -> Report:
             results |= loss(case, call)
         elif call["function"] == "quantile":
             results |= quantiles(case, call)
+        elif call["function"] == "contrastive_loss":
+            results |= contrast(case, call)
         elif call["function"] == "ema":
             results |= moved(case, call)
         else:
@@ -102,3 +105,23 @@ def moved(case: Case, call: dict[str, Any]) -> dict[str, Any]:
     student = {name: student[name] for name in teacher}
     ema_parameters_(teacher.values(), student.values(), call["arguments"]["ema_decay"])
     return {f"{call['outputs']['value']}/{name}": value for name, value in teacher.items()}
+
+
+def contrast(case: Case, call: dict[str, Any]) -> dict[str, Any]:
+    """The contrastive loss and its gradients."""
+    features = torch.tensor(np.asarray(case.arrays[call["inputs"]["features"]]), requires_grad=True)
+    saved = case.under(call["inputs"]["projector"])
+    projector = make_projector(features.shape[-1], len(saved["0.weight"]), torch.Generator())
+    projector.to(features.dtype).load_state_dict(saved)
+    loss = contrastive_loss(features, projector, call["arguments"]["temperature"])
+    loss.backward()
+    results: dict[str, Any] = {}
+    for output, array in call["outputs"].items():
+        if output == "value":
+            results[array] = loss.detach()
+        elif output == "gradient_features":
+            results[array] = features.grad
+        else:
+            name = output.removeprefix("gradient_projector.")
+            results[array] = dict(projector.named_parameters())[name].grad
+    return results

@@ -145,6 +145,9 @@ class ReplayedViews:
         moved = moved.reshape(length, x.shape[1], p, p, cut // p, cut // p)
         return resized(moved.permute(0, 1, 2, 4, 3, 5).reshape(y.shape), side)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> ReplayedViews:
+        return self
+
     def state_dict(self) -> dict[str, Any]:
         return {}
 

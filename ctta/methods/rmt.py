@@ -1,0 +1,205 @@
+"""RMT: a mean teacher with symmetric cross entropy, contrast to prototypes, source replay."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ctta.data.source import SourceData
+from ctta.methods.base import Artefact, Method
+from ctta.methods.state import load_state, read_state, save_state
+from ctta.models.source import SourceModel
+from ctta.parts.arguments import count, flag, fraction, number
+from ctta.parts.augment import Augmentation
+from ctta.parts.batch_norm import named_weights_and_biases, use_batch_statistics
+from ctta.parts.contrastive import contrastive_loss, make_projector
+from ctta.parts.losses import symmetric_cross_entropy
+from ctta.parts.optimizer import make_optimizer
+from ctta.parts.restore import ema_
+from ctta.parts.source_batches import SourceBatches
+
+WARMED_UP = ("model", "teacher", "optimizer", "source_batches")
+ENOUGH_FEATURES = 100_000  # the pass for the prototypes ends with the batch that exceeds it
+
+
+class RMT(Method):
+    """Döbler, Marsden, Yang, "Robust Mean Teacher for Continual and Gradual Test-Time
+    Adaptation", CVPR 2023, arXiv 2211.13081. Needs source data for the prototypes at least.
+
+    Args:
+        model: the source model.
+        optimizer: name, lr and the optimizer's own keys, for student and projector.
+        ema_decay: m of the teacher.
+        target_weight: lambda_trg, of the symmetric cross entropy to the teacher.
+        contrastive_weight: lambda_cont, of the contrast between prototype, view and augmented view.
+        source_weight: lambda_src, of the cross entropy on replayed source images; 0: no replay.
+        temperature: T of the contrast.
+        projection_dim: width that features are projected to for it.
+        warmup_steps: updates on source images before the stream, the learning rate rising to its
+            value; 0: none.
+        source_batch_size: source images a batch, everywhere.
+        shuffle_source: replay and warm up in a new order each pass; false: in stored order.
+        shared: see `Method`.
+
+    Attributes:
+        prototypes: mean source feature a class [K,D]; zero for a class without images.
+    """
+
+    paper = "arXiv 2211.13081"
+    version = 1
+    uses_source_data = True
+    survives_reset = ("source_batches",)
+    not_state = Method.not_state | {"prototypes"}  # never moves
+
+    def __init__(
+        self,
+        model: SourceModel,
+        *,
+        optimizer: Mapping[str, Any],
+        ema_decay: float,
+        target_weight: float,
+        contrastive_weight: float,
+        source_weight: float,
+        temperature: float,
+        projection_dim: int,
+        warmup_steps: int,
+        source_batch_size: int,
+        shuffle_source: bool = False,
+        **shared: Any,
+    ) -> None:
+        super().__init__(model, **shared)
+        self.ema_decay = fraction("ema_decay", ema_decay)
+        self.target_weight = number("target_weight", target_weight, low=0)
+        self.contrastive_weight = number("contrastive_weight", contrastive_weight, low=0)
+        self.source_weight = number("source_weight", source_weight, low=0)
+        self.temperature = number("temperature", temperature, low=1e-6)
+        self.warmup_steps = count("warmup_steps", warmup_steps, low=0)
+        self.source_batch_size = count("source_batch_size", source_batch_size)
+        self.shuffle_source = flag("shuffle_source", shuffle_source)
+        self.model.eval().requires_grad_(True)
+        use_batch_statistics(self.model)
+        self.teacher = copy.deepcopy(self.model).requires_grad_(False)
+        width = self.model.n_features
+        projector = make_projector(width, count("projection_dim", projection_dim), self.generator)
+        self.projector = projector.to(self.device, self.dtype)
+        trained = named_weights_and_biases(self.model).values()
+        groups = [{"params": [*trained]}, {"params": [*self.projector.parameters()]}]
+        self.optimizer = make_optimizer(groups, optimizer)
+        n_classes = self.model.card.n_classes
+        self.prototypes = torch.zeros(n_classes, width, device=self.device, dtype=self.dtype)
+        self.source_batches: SourceBatches | None = None
+        self.augment: Callable[[Tensor], Tensor] = Augmentation(self.generator)
+
+    @torch.enable_grad()
+    def adapt(self, x: Tensor) -> Tensor:
+        features, logits = self.model.features_and_logits(x)
+        view_features, view_logits = self.model.features_and_logits(self.augment(x))
+        with torch.no_grad():
+            target: Tensor = self.teacher(x)
+        plain = symmetric_cross_entropy(logits, target).mean()
+        augmented = symmetric_cross_entropy(view_logits, target).mean()
+        contrast = self.contrast(features, view_features)
+        loss = self.target_weight * (plain + augmented) / 2 + self.contrastive_weight * contrast
+        if self.source_weight > 0:
+            replay = self.replay()
+            loss = loss + self.source_weight * replay
+            self.observe("loss_ce_src", replay)
+        self.update(loss)
+        self.observe("loss", loss)
+        self.observe("loss_sce_plain", plain)
+        self.observe("loss_sce_aug", augmented)
+        self.observe("loss_contrastive", contrast)
+        self.observe("student_logits", logits)
+        self.observe("teacher_logits", target)
+        return logits + target
+
+    def contrast(self, features: Tensor, view_features: Tensor) -> Tensor:
+        """Nearest prototype, plain feature and augmented feature of each sample together."""
+        nearest = (F.normalize(features.detach()) @ F.normalize(self.prototypes).T).argmax(1)
+        self.observe("nearest_prototype", nearest)
+        views = torch.stack([self.prototypes[nearest], features, view_features], 1)
+        return contrastive_loss(views, self.projector, self.temperature)
+
+    def replay(self) -> Tensor:
+        """Cross entropy on the next source batch, in a forward of its own."""
+        assert self.source_batches is not None, "prepare comes first"
+        x, y = self.source_batches.take()
+        return F.cross_entropy(self.model(x.to(self.device)), y.to(self.device))
+
+    def update(self, loss: Tensor) -> None:
+        """One step of the student, and the teacher after it."""
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        ema_(self.teacher, self.model, self.ema_decay)
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.model(x) + self.teacher(x)
+        return logits
+
+    # --- before the stream ---------------------------------------------------------------------
+
+    def artefact(self, source: SourceData) -> Artefact:
+        made: Artefact = {"prototypes": self.class_means(source)}
+        worker = copy.deepcopy(self)
+        made["warmup/loss"], made["warmup/lr"] = worker.warm_up(source)
+        for name in WARMED_UP:
+            save_state(getattr(worker, name), name, made)
+        return made
+
+    def install(self, artefact: Artefact, source: SourceData) -> None:
+        prototypes = artefact["prototypes"]
+        assert isinstance(prototypes, Tensor)
+        self.prototypes = prototypes.to(self.prototypes)
+        self.source_batches = self.endless(source)
+        for name in WARMED_UP:
+            load_state(getattr(self, name), read_state(artefact, name))
+        for name in ("warmup/loss", "warmup/lr"):
+            value = artefact[name]
+            assert isinstance(value, Tensor)
+            self.observe(name, value)
+
+    def endless(self, source: SourceData) -> SourceBatches:
+        """Source batches from the first one on."""
+        seed = self.arguments["seed"] if self.shuffle_source else None
+        return SourceBatches(source, self.source_batch_size, seed=seed)
+
+    @torch.no_grad()
+    def class_means(self, source: SourceData) -> Tensor:
+        """Mean feature a class, by the true labels."""
+        total, n_seen = torch.zeros_like(self.prototypes), 0
+        counts = torch.zeros_like(self.prototypes[:, 0])
+        for x, y in source.batches(self.source_batch_size):
+            features, _ = self.model.features_and_logits(x.to(self.device))
+            total.index_add_(0, y.to(self.device), features)
+            counts += torch.bincount(y, minlength=len(counts)).to(counts)
+            n_seen += len(y)
+            if n_seen > ENOUGH_FEATURES:
+                break
+        return total / counts.clamp_min(1)[:, None]
+
+    @torch.enable_grad()
+    def warm_up(self, source: SourceData) -> tuple[Tensor, Tensor]:
+        """Self-training on source images; the loss and the learning rate of each step."""
+        self.source_batches = self.endless(source)
+        groups = self.optimizer.param_groups
+        rate, losses, rates = groups[0]["lr"], [], []
+        for step in range(1, self.warmup_steps + 1):
+            for group in groups:
+                group["lr"] = rate * step / self.warmup_steps
+            x = self.source_batches.take()[0].to(self.device)
+            with torch.no_grad():
+                target = self.teacher(x)
+            loss = symmetric_cross_entropy(self.model(x), target).mean()
+            self.update(loss)
+            losses.append(loss.item())
+            rates.append(groups[0]["lr"])
+        for group in groups:
+            group["lr"] = rate
+        return torch.tensor(losses, dtype=self.dtype), torch.tensor(rates, dtype=torch.float64)
