@@ -42,8 +42,14 @@ def norm_only(model: SourceModel, *, frozen_blocks: int = 0) -> dict[str, nn.Par
     Raises:
         ValueError: nothing would be trained.
     """
-    model.eval().requires_grad_(False)
+    model.eval()
     use_batch_statistics(model)
+    return norm_affine(model, frozen_blocks=frozen_blocks)
+
+
+def norm_affine(model: SourceModel, *, frozen_blocks: int = 0) -> dict[str, nn.Parameter]:
+    """Gradients for the affine parameters of normalisation layers only; see `norm_only`."""
+    model.requires_grad_(False)
     frozen = behind(model, frozen_blocks)
     trained = {
         f"{name}.{kind}": parameter
@@ -112,6 +118,38 @@ def mix_statistics(model: nn.Module, batch_share: float) -> None:
         layer.__class__ = MixedBatchNorm2d
         assert isinstance(layer, MixedBatchNorm2d)
         layer.batch_share = batch_share
+
+
+class RobustBatchNorm2d(nn.BatchNorm2d):
+    """In training, ``(1-m) stored + m batch`` normalises and is stored; m is ``momentum``.
+
+    The batch variance is the biased one; gradients flow through the batch's part. In eval mode the
+    stored statistics are used as they are (RoTTA).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B,C,H,W] -> [B,C,H,W]."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        mean, variance = self.running_mean, self.running_var
+        if self.training:
+            assert self.momentum is not None
+            batch_variance, batch_mean = torch.var_mean(x, dim=(0, 2, 3), unbiased=False)
+            mean = (1 - self.momentum) * mean + self.momentum * batch_mean
+            variance = (1 - self.momentum) * variance + self.momentum * batch_variance
+            self.running_mean.copy_(mean.detach())
+            self.running_var.copy_(variance.detach())
+        # Written out: F.batch_norm takes statistics as constants.
+        shape = (1, -1, 1, 1)
+        x = (x - mean.view(shape)) / (variance.view(shape) + self.eps).sqrt()
+        return x * self.weight.view(shape) + self.bias.view(shape) if self.affine else x
+
+
+def use_robust_statistics(model: nn.Module, momentum: float) -> None:
+    """Turn every BatchNorm2d into the robust form, keeping names, weights and statistics."""
+    for layer in batch_norms(model):
+        layer.__class__ = RobustBatchNorm2d
+        layer.momentum = momentum
 
 
 @contextmanager

@@ -3,8 +3,11 @@
 from torch import Tensor
 
 
-def entropy(logits: Tensor) -> Tensor:
-    """Shannon entropy of the softmax, natural logarithm."""
+def entropy(logits: Tensor, *, floor: float = 0.0) -> Tensor:
+    """Shannon entropy of the softmax, natural logarithm; ``floor`` is added to its argument."""
+    if floor:
+        p = logits.softmax(1)
+        return -(p * (p + floor).log()).sum(1)
     log_p = logits.log_softmax(1)
     return -(log_p.exp() * log_p).sum(1)
 

@@ -36,6 +36,7 @@ class Report:
 
     compared: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    off: dict[str, Mapping[str, float]] = field(default_factory=dict)  # key -> its tolerance
     skipped: list[str] = field(default_factory=list)
     undecided: str | None = None
 
@@ -68,4 +69,5 @@ def check(
     gap = np.abs(ours - theirs)[there]
     allowed = (tolerance["atol"] + tolerance["rtol"] * np.abs(theirs))[there]
     if not np.isfinite(ours[there]).all() or (gap > allowed).any():
+        report.off[key] = tolerance
         report.failures.append(f"{key}: off by {np.max(gap, initial=0.0):.3g}, allowed {tolerance}")

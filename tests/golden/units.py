@@ -11,6 +11,7 @@ from torch import Tensor
 from views import RefusedError, ReplayedViews
 
 from ctta.parts.augment import view_stages
+from ctta.parts.category_memory import CategoryMemory
 from ctta.parts.contrastive import contrastive_loss, make_projector
 from ctta.parts.fisher_mask import quantile
 from ctta.parts.losses import entropy, soft_likelihood_ratio, symmetric_cross_entropy
@@ -35,6 +36,8 @@ def replay_unit(case: Case, report: Report) -> Report:
             results |= quantiles(case, call)
         elif call["function"] == "contrastive_loss":
             results |= contrast(case, call)
+        elif call["function"] == "category_balanced_memory":
+            results |= memory_states(case, call)
         elif call["function"] == "ema":
             results |= moved(case, call)
         else:
@@ -125,3 +128,20 @@ def contrast(case: Case, call: dict[str, Any]) -> dict[str, Any]:
             name = output.removeprefix("gradient_projector.")
             results[array] = dict(projector.named_parameters())[name].grad
     return results
+
+
+def memory_states(case: Case, call: dict[str, Any]) -> dict[str, Any]:
+    """The memory after each insertion; an item's image is its number."""
+    arguments = dict(call["arguments"])
+    memory = CategoryMemory(arguments.pop("max_memory"), arguments.pop("num_classes"), **arguments)
+    labels = case.arrays[call["inputs"]["class"]].tolist()
+    uncertainties = case.arrays[call["inputs"]["uncertainty"]].tolist()
+    states = np.full(case.arrays[call["outputs"]["states"]].shape, -1.0)
+    for step, (label, uncertainty) in enumerate(zip(labels, uncertainties, strict=True)):
+        memory.add(torch.tensor(step), label, uncertainty)
+        for row, item in enumerate(memory.items()):
+            states[step, row] = int(item.image), item.age
+    return {
+        call["outputs"]["states"]: states,
+        call["outputs"]["age_weights"]: memory.age_weights(),
+    }

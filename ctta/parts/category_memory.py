@@ -1,0 +1,111 @@
+"""A small memory of recent, certain and class-balanced samples: RoTTA's CSTU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Item:
+    """One stored sample.
+
+    Attributes:
+        image: [C,H,W].
+        label: its pseudo-label.
+        uncertainty: entropy of the prediction when it came.
+        age: insertions since then, its own included.
+    """
+
+    image: Tensor
+    label: int
+    uncertainty: float
+    age: int
+
+
+class CategoryMemory:
+    """At most N samples, about N/K a class; the oldest and least certain make room.
+
+    Args:
+        max_memory: N.
+        n_classes: K.
+        age_weight: lambda_t of the score ``lambda_t / (1 + exp(-age/N)) + lambda_u u / ln K``.
+        uncertainty_weight: lambda_u.
+    """
+
+    def __init__(
+        self, max_memory: int, n_classes: int, *, age_weight: float, uncertainty_weight: float
+    ) -> None:
+        self.max_memory, self.n_classes = max_memory, n_classes
+        self.age_weight, self.uncertainty_weight = age_weight, uncertainty_weight
+        self.by_class: list[list[Item]] = [[] for _ in range(n_classes)]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.by_class))
+
+    def items(self) -> list[Item]:
+        """Classes ascending, inside a class in the order of insertion."""
+        return [item for own in self.by_class for item in own]
+
+    def score(self, age: int, uncertainty: float) -> float:
+        """The larger, the sooner it leaves."""
+        timely = self.age_weight / (1 + math.exp(-age / self.max_memory))
+        return timely + self.uncertainty_weight * uncertainty / math.log(self.n_classes)
+
+    def add(self, image: Tensor, label: int, uncertainty: float) -> None:
+        """Insert one sample, if it is worth its place; all that is stored grows older."""
+        if self.has_room(label, self.score(0, uncertainty)):
+            self.by_class[label].append(Item(image, label, uncertainty, 0))
+        for item in self.items():
+            item.age += 1
+
+    def has_room(self, label: int, score: float) -> bool:
+        """Whether a sample of that class and score gets in; makes room for it if need be."""
+        sizes = [len(own) for own in self.by_class]
+        if sizes[label] < self.max_memory / self.n_classes:
+            if sum(sizes) < self.max_memory:
+                return True
+            crowded = [k for k, size in enumerate(sizes) if size == max(sizes)]
+        else:
+            crowded = [label]
+        candidates = [item for k in crowded for item in self.by_class[k]]
+        worst = candidates[0]
+        for item in candidates:  # of equals the last one
+            if self.score(item.age, item.uncertainty) >= self.score(worst.age, worst.uncertainty):
+                worst = item
+        if self.score(worst.age, worst.uncertainty) <= score:
+            return False
+        own = self.by_class[worst.label]
+        own.pop(next(place for place, item in enumerate(own) if item is worst))
+        return True
+
+    def images(self) -> Tensor:
+        """All images [M,C,H,W], in the order of `items`."""
+        return torch.stack([item.image for item in self.items()])
+
+    def age_weights(self) -> Tensor:
+        """``exp(-a) / (1 + exp(-a))``, a = age/N, float32 [M] as in the official code."""
+        a = torch.tensor([i.age / self.max_memory for i in self.items()], dtype=torch.float32)
+        return (-a).exp() / (1 + (-a).exp())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The items, as tensors and lists."""
+        items = self.items()
+        return {
+            "images": [item.image for item in items],
+            "labels": [item.label for item in items],
+            "uncertainties": [item.uncertainty for item in items],
+            "ages": [item.age for item in items],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Hold the saved items."""
+        self.by_class = [[] for _ in range(self.n_classes)]
+        columns = (state[name] for name in ("images", "labels", "uncertainties", "ages"))
+        for item in map(Item, *columns):
+            self.by_class[item.label].append(item)
