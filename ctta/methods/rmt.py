@@ -22,6 +22,7 @@ from ctta.parts.losses import symmetric_cross_entropy
 from ctta.parts.optimizer import make_optimizer
 from ctta.parts.restore import ema_
 from ctta.parts.source_batches import SourceBatches
+from ctta.seeding import derive
 
 WARMED_UP = ("model", "teacher", "optimizer", "source_batches")
 ENOUGH_FEATURES = 100_000  # the pass for the prototypes ends with the batch that exceeds it
@@ -43,16 +44,18 @@ class RMT(Method):
         warmup_steps: updates on source images before the stream, the learning rate rising to its
             value; 0: none.
         source_batch_size: source images a batch, everywhere.
-        shuffle_source: replay and warm up in a new order each pass; false: in stored order.
+        shuffle_source: take them in a new order each pass; false: in stored order.
         shared: see `Method`.
 
     Attributes:
-        prototypes: mean source feature a class [K,D]; zero for a class without images.
+        prototypes: mean source feature a class [K,D].
     """
 
     paper = "arXiv 2211.13081"
     version = 1
     uses_source_data = True
+    artefact_depends_on = ("optimizer", "ema_decay", "warmup_steps", "source_batch_size",
+                           "shuffle_source", "seed")  # fmt: skip
     survives_reset = ("source_batches",)
     not_state = Method.not_state | {"prototypes"}  # never moves
 
@@ -167,7 +170,7 @@ class RMT(Method):
 
     def endless(self, source: SourceData) -> SourceBatches:
         """Source batches from the first one on."""
-        seed = self.arguments["seed"] if self.shuffle_source else None
+        seed = derive(self.arguments["seed"], "source batches") if self.shuffle_source else None
         return SourceBatches(source, self.source_batch_size, seed=seed)
 
     @torch.no_grad()
@@ -175,14 +178,20 @@ class RMT(Method):
         """Mean feature a class, by the true labels."""
         total, n_seen = torch.zeros_like(self.prototypes), 0
         counts = torch.zeros_like(self.prototypes[:, 0])
-        for x, y in source.batches(self.source_batch_size):
+        batches = self.endless(source)
+        while n_seen < min(len(source), ENOUGH_FEATURES + 1):
+            x, y = batches.take()
             features, _ = self.model.features_and_logits(x.to(self.device))
             total.index_add_(0, y.to(self.device), features)
             counts += torch.bincount(y, minlength=len(counts)).to(counts)
             n_seen += len(y)
-            if n_seen > ENOUGH_FEATURES:
-                break
-        return total / counts.clamp_min(1)[:, None]
+        if (counts == 0).any():
+            missing = (counts == 0).nonzero()[:, 0].tolist()
+            raise ValueError(
+                f"the source data have no image of {len(missing)} classes ({missing[:5]}, ...); "
+                "RMT needs a prototype of each"
+            )
+        return total / counts[:, None]
 
     @torch.enable_grad()
     def warm_up(self, source: SourceData) -> tuple[Tensor, Tensor]:

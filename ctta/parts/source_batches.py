@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ctta.data.source import SourceData
+from ctta.seeding import derive
 
 
 class SourceBatches:
@@ -35,7 +36,7 @@ class SourceBatches:
         self.position += self.size
         if self.seed is None:
             return self.source.images[own], self.source.labels[own]
-        generator = torch.Generator().manual_seed(self.seed + self.n_passes)
+        generator = torch.Generator().manual_seed(derive(self.seed, f"pass {self.n_passes}"))
         chosen = torch.randperm(len(self.source), generator=generator)[own]
         return self.source.images[chosen], self.source.labels[chosen]
 
