@@ -123,6 +123,32 @@ def _pixelate(
 pixelate = _compile(_pixelate)
 
 
+def _interleave(planes: Array, pixels: Array) -> None:
+    """Fills `pixels` [H, W, 3] with `planes` [3, H, W]."""
+    height, width, _ = pixels.shape
+    for r in range(height):
+        red, green, blue, line = planes[0, r], planes[1, r], planes[2, r], pixels[r]
+        for c in range(width):
+            line[c, 0], line[c, 1], line[c, 2] = red[c], green[c], blue[c]
+
+
+interleave = _compile(_interleave)
+
+
+def _deinterleave(pixels: Array, planes: Array) -> None:
+    """Fills `planes` [3, H, W] with `pixels` [H, W, 3]."""
+    height, width, _ = pixels.shape
+    for r in range(height):
+        line = pixels[r].reshape(3 * width)
+        for k in range(3):
+            plane, values = planes[k, r], line[k:]
+            for c in range(width):
+                plane[c] = values[3 * c]
+
+
+deinterleave = _compile(_deinterleave)
+
+
 def _shuffle(levels: Array, dxdy: Array, d: int) -> Array:
     """One pass of glass blur's copies, in the reference's order; levels [B, 3, H, W]."""
     out = levels.copy()
