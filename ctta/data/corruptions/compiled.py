@@ -93,30 +93,36 @@ def _pixelate(
     `rows` and `columns` hold, for that axis: starts, counts, 22-bit weights and the way back up.
     """
     n, height, width = planes.shape
+    row_starts, row_counts, row_weights, row_way_up = rows
+    starts, counts, weights, way_up = columns
     out = np.empty_like(planes)
     across = np.empty((height, small[1]), np.uint8)
-    line = np.empty(width, np.uint8)
+    total = np.empty(small[1], np.int32)
     half = np.int32(1 << 21)
     for p in range(n):
-        plane = planes[p]
         for r in range(height):
+            line, result = planes[p, r], across[r]
             for c in range(small[1]):
-                total, start = half, columns[0][c]
-                for k in range(columns[1][c]):
-                    total += np.int32(plane[r, start + k]) * columns[2][c, k]
-                across[r, c] = total >> 22
+                # An unsigned index spares the test for one counted from the end.
+                start, mean = np.uint64(starts[c]), half
+                for k in range(counts[c]):
+                    mean += np.int32(line[start + np.uint64(k)]) * weights[c, k]
+                result[c] = mean >> 22
         before = -1
         for r in range(height):
-            low = rows[3][r]
-            if low != before:
-                before = low
+            low = row_way_up[r]
+            if low == before:
+                out[p, r] = out[p, r - 1]
+                continue
+            before = low
+            total[:] = half
+            for k in range(row_counts[low]):
+                line, weight = across[row_starts[low] + k], row_weights[low, k]
                 for c in range(small[1]):
-                    total = half
-                    for k in range(rows[1][low]):
-                        total += np.int32(across[rows[0][low] + k, c]) * rows[2][low, k]
-                    line[c] = total >> 22
+                    total[c] += np.int32(line[c]) * weight
+            result = out[p, r]
             for c in range(width):
-                out[p, r, c] = line[columns[3][c]]
+                result[c] = total[np.uint64(way_up[c])] >> 22
     return out
 
 
