@@ -28,7 +28,8 @@ _FIRST, _NEXT = np.uint64(1023 << PART_BITS), np.uint64(1)
 _BELOW_SIGN = np.uint32(0x7FFFFFFF)
 
 
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+def for_cpu(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The compiled form of a function; without Python's lock, kept on disk."""
     return cast(Callable[..., Any], numba.njit(cache=True, nogil=True)(function))
 
 
@@ -45,7 +46,7 @@ def _philox(c0: Words, c1: Words, c2: Words, c3: Words, key0: int, key1: int) ->
         k0, k1 = np.uint32(k0 + _W0), np.uint32(k1 + _W1)
 
 
-philox = _compile(_philox)
+philox = for_cpu(_philox)
 
 
 def _row_words(ids: NDArray[np.int64], draw: int, n: int, key0: int, key1: int) -> Words:
@@ -106,6 +107,6 @@ def _poisson_from_words(
     return out
 
 
-row_words = _compile(_row_words)
-normal_from_words = _compile(_normal_from_words)
-poisson_from_words = _compile(_poisson_from_words)
+row_words = for_cpu(_row_words)
+normal_from_words = for_cpu(_normal_from_words)
+poisson_from_words = for_cpu(_poisson_from_words)

@@ -3,18 +3,14 @@
 Each has a torch form beside its caller, which other devices take.
 """
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ctta.counter.compiled import for_cpu
+
 Array = NDArray[Any]
-
-
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
-    return cast(Callable[..., Any], numba.njit(cache=True, nogil=True)(function))
 
 
 def _separable(planes: Array, taps: Array, row_index: Array, column_index: Array) -> Array:
@@ -49,7 +45,7 @@ def _separable(planes: Array, taps: Array, row_index: Array, column_index: Array
     return out
 
 
-separable = _compile(_separable)
+separable = for_cpu(_separable)
 
 
 def _correlate(padded: Array, rows: Array, columns: Array, weights: Array, reach: int) -> Array:
@@ -82,7 +78,7 @@ def _correlate(padded: Array, rows: Array, columns: Array, weights: Array, reach
     return out
 
 
-correlate = _compile(_correlate)
+correlate = for_cpu(_correlate)
 
 
 def _pixelate(
@@ -126,7 +122,7 @@ def _pixelate(
     return out
 
 
-pixelate = _compile(_pixelate)
+pixelate = for_cpu(_pixelate)
 
 
 def _interleave(planes: Array, pixels: Array) -> None:
@@ -138,7 +134,7 @@ def _interleave(planes: Array, pixels: Array) -> None:
             line[c, 0], line[c, 1], line[c, 2] = red[c], green[c], blue[c]
 
 
-interleave = _compile(_interleave)
+interleave = for_cpu(_interleave)
 
 
 def _deinterleave(pixels: Array, planes: Array) -> None:
@@ -152,7 +148,7 @@ def _deinterleave(pixels: Array, planes: Array) -> None:
                 plane[c] = values[3 * c]
 
 
-deinterleave = _compile(_deinterleave)
+deinterleave = for_cpu(_deinterleave)
 
 
 def _shuffle(levels: Array, dxdy: Array, d: int) -> Array:
@@ -170,7 +166,7 @@ def _shuffle(levels: Array, dxdy: Array, d: int) -> Array:
     return out
 
 
-shuffle = _compile(_shuffle)
+shuffle = for_cpu(_shuffle)
 
 
 def _fold(i: int, n: int, repeat_edge: bool) -> int:
@@ -182,7 +178,7 @@ def _fold(i: int, n: int, repeat_edge: bool) -> int:
     return i
 
 
-fold = _compile(_fold)
+fold = for_cpu(_fold)
 
 
 def _sample(x: Array, row: Array, column: Array, repeat_edge: bool) -> Array:
@@ -205,4 +201,4 @@ def _sample(x: Array, row: Array, column: Array, repeat_edge: bool) -> Array:
     return out
 
 
-sample = _compile(_sample)
+sample = for_cpu(_sample)
