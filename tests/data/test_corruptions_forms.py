@@ -15,6 +15,7 @@ from ctta.data.corruptions.blur import (
     shuffle_at_once,
 )
 from ctta.data.corruptions.geometric import fold, inverse_affine, sample, sample_at_once, smooth
+from ctta.data.corruptions.photometric import change_hsv, change_hsv_at_once
 from ctta.data.corruptions.pixels import to_uint8
 
 
@@ -107,3 +108,11 @@ def test_the_affine_map_back_returns_the_three_points():
 def test_truncation_never_rounds_up():
     x = torch.tensor([-0.1, 0.0, 0.999 / 255, 254.999 / 255, 1.0, 2.0], dtype=torch.float64)
     assert to_uint8(x).tolist() == [0, 0, 0, 254, 255, 255]
+
+
+@pytest.mark.parametrize("change", [(1, 0, 0.3), (0.1, 0, 0), (2.5, 0.2, 0), (20, 0.2, 0)])
+def test_both_changes_of_hsv_are_equal(change):
+    # Every colour with steps of 5 levels: all sectors, ties between channels, black and greys.
+    levels = torch.arange(0, 256, 5, dtype=torch.uint8)
+    images = torch.cartesian_prod(levels, levels, levels).T.reshape(1, 3, 52, -1).contiguous()
+    assert torch.equal(change_hsv(images, *change), change_hsv_at_once(images, *change))

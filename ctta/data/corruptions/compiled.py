@@ -3,18 +3,14 @@
 Each has a torch form beside its caller, which other devices take.
 """
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ctta.counter.compiled import for_cpu
+
 Array = NDArray[Any]
-
-
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
-    return cast(Callable[..., Any], numba.njit(cache=True, nogil=True)(function))
 
 
 def _separable(planes: Array, taps: Array, row_index: Array, column_index: Array) -> Array:
@@ -49,7 +45,7 @@ def _separable(planes: Array, taps: Array, row_index: Array, column_index: Array
     return out
 
 
-separable = _compile(_separable)
+separable = for_cpu(_separable)
 
 
 def _correlate(padded: Array, rows: Array, columns: Array, weights: Array, reach: int) -> Array:
@@ -82,7 +78,7 @@ def _correlate(padded: Array, rows: Array, columns: Array, weights: Array, reach
     return out
 
 
-correlate = _compile(_correlate)
+correlate = for_cpu(_correlate)
 
 
 def _pixelate(
@@ -93,34 +89,66 @@ def _pixelate(
     `rows` and `columns` hold, for that axis: starts, counts, 22-bit weights and the way back up.
     """
     n, height, width = planes.shape
+    row_starts, row_counts, row_weights, row_way_up = rows
+    starts, counts, weights, way_up = columns
     out = np.empty_like(planes)
     across = np.empty((height, small[1]), np.uint8)
-    line = np.empty(width, np.uint8)
+    total = np.empty(small[1], np.int32)
     half = np.int32(1 << 21)
     for p in range(n):
-        plane = planes[p]
         for r in range(height):
+            line, result = planes[p, r], across[r]
             for c in range(small[1]):
-                total, start = half, columns[0][c]
-                for k in range(columns[1][c]):
-                    total += np.int32(plane[r, start + k]) * columns[2][c, k]
-                across[r, c] = total >> 22
+                # An unsigned index spares the test for one counted from the end.
+                start, mean = np.uint64(starts[c]), half
+                for k in range(counts[c]):
+                    mean += np.int32(line[start + np.uint64(k)]) * weights[c, k]
+                result[c] = mean >> 22
         before = -1
         for r in range(height):
-            low = rows[3][r]
-            if low != before:
-                before = low
+            low = row_way_up[r]
+            if low == before:
+                out[p, r] = out[p, r - 1]
+                continue
+            before = low
+            total[:] = half
+            for k in range(row_counts[low]):
+                line, weight = across[row_starts[low] + k], row_weights[low, k]
                 for c in range(small[1]):
-                    total = half
-                    for k in range(rows[1][low]):
-                        total += np.int32(across[rows[0][low] + k, c]) * rows[2][low, k]
-                    line[c] = total >> 22
+                    total[c] += np.int32(line[c]) * weight
+            result = out[p, r]
             for c in range(width):
-                out[p, r, c] = line[columns[3][c]]
+                result[c] = total[np.uint64(way_up[c])] >> 22
     return out
 
 
-pixelate = _compile(_pixelate)
+pixelate = for_cpu(_pixelate)
+
+
+def _interleave(planes: Array, pixels: Array) -> None:
+    """Fills `pixels` [H, W, 3] with `planes` [3, H, W]."""
+    height, width, _ = pixels.shape
+    for r in range(height):
+        red, green, blue, line = planes[0, r], planes[1, r], planes[2, r], pixels[r]
+        for c in range(width):
+            line[c, 0], line[c, 1], line[c, 2] = red[c], green[c], blue[c]
+
+
+interleave = for_cpu(_interleave)
+
+
+def _deinterleave(pixels: Array, planes: Array) -> None:
+    """Fills `planes` [3, H, W] with `pixels` [H, W, 3]."""
+    height, width, _ = pixels.shape
+    for r in range(height):
+        line = pixels[r].reshape(3 * width)
+        for k in range(3):
+            plane, values = planes[k, r], line[k:]
+            for c in range(width):
+                plane[c] = values[3 * c]
+
+
+deinterleave = for_cpu(_deinterleave)
 
 
 def _shuffle(levels: Array, dxdy: Array, d: int) -> Array:
@@ -138,7 +166,7 @@ def _shuffle(levels: Array, dxdy: Array, d: int) -> Array:
     return out
 
 
-shuffle = _compile(_shuffle)
+shuffle = for_cpu(_shuffle)
 
 
 def _fold(i: int, n: int, repeat_edge: bool) -> int:
@@ -150,7 +178,7 @@ def _fold(i: int, n: int, repeat_edge: bool) -> int:
     return i
 
 
-fold = _compile(_fold)
+fold = for_cpu(_fold)
 
 
 def _sample(x: Array, row: Array, column: Array, repeat_edge: bool) -> Array:
@@ -173,4 +201,4 @@ def _sample(x: Array, row: Array, column: Array, repeat_edge: bool) -> Array:
     return out
 
 
-sample = _compile(_sample)
+sample = for_cpu(_sample)

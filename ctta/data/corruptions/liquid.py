@@ -4,18 +4,14 @@ Ports of the definitions of OpenCV's Canny, distanceTransform (DIST_L2, mask 5),
 filter2D and blur as the reference calls them; OpenCV itself is not needed.
 """
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ctta.counter.compiled import for_cpu
+
 Plane = NDArray[Any]
-
-
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
-    return cast(Callable[..., Any], numba.njit(cache=True, nogil=True)(function))
 
 
 def _mirror(i: int, n: int) -> int:
@@ -27,7 +23,7 @@ def _mirror(i: int, n: int) -> int:
     return i
 
 
-mirror = _compile(_mirror)
+mirror = for_cpu(_mirror)
 
 
 def _sobel(image: Plane) -> tuple[Plane, Plane]:
@@ -50,7 +46,7 @@ def _sobel(image: Plane) -> tuple[Plane, Plane]:
     return dx, dy
 
 
-sobel = _compile(_sobel)
+sobel = for_cpu(_sobel)
 
 
 def _edges(image: Plane, low: int, high: int) -> Plane:
@@ -99,7 +95,7 @@ def _edges(image: Plane, low: int, high: int) -> Plane:
     return state[1:-1, 1:-1]
 
 
-edges = _compile(_edges)
+edges = for_cpu(_edges)
 
 
 def _distance(state: Plane) -> Plane:
@@ -126,7 +122,7 @@ def _distance(state: Plane) -> Plane:
     return field[2:-2, 2:-2]
 
 
-distance = _compile(_distance)
+distance = for_cpu(_distance)
 
 
 def _box_sum(plane: Plane) -> Plane:
@@ -144,7 +140,7 @@ def _box_sum(plane: Plane) -> Plane:
     return out
 
 
-box_sum = _compile(_box_sum)
+box_sum = for_cpu(_box_sum)
 
 
 def _equalise(image: Plane) -> Plane:
@@ -171,7 +167,7 @@ def _equalise(image: Plane) -> Plane:
     return out
 
 
-equalise = _compile(_equalise)
+equalise = for_cpu(_equalise)
 
 
 def _emboss(image: Plane) -> Plane:
@@ -189,7 +185,7 @@ def _emboss(image: Plane) -> Plane:
     return out
 
 
-emboss = _compile(_emboss)
+emboss = for_cpu(_emboss)
 
 
 def rims(layers: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -18,8 +18,7 @@ draw_brightness = draw_contrast = draw_saturate = draw_nothing
 
 def apply_brightness(images: Tensor, params: Params, draws: Draws) -> Tensor:
     """V + c, cut to the unit range."""
-    hue, saturation, value = rgb_to_hsv(to_unit(images))
-    return to_uint8(hsv_to_rgb(hue, saturation, (value + params[0]).clamp_(0, 1)))
+    return change_hsv(images, 1, 0, params[0])
 
 
 def apply_saturate(images: Tensor, params: Params, draws: Draws) -> Tensor:
@@ -27,9 +26,25 @@ def apply_saturate(images: Tensor, params: Params, draws: Draws) -> Tensor:
 
     With a shift grey pixels, whose hue is 0 by convention, turn red: as in the published sets.
     """
+    factor, shift = params
+    return change_hsv(images, factor, shift, 0)
+
+
+def change_hsv(images: Tensor, factor: float, shift: float, lift: float) -> Tensor:
+    """Saturation times `factor` plus `shift` and value plus `lift`, cut to the unit range."""
+    if images.device.type == "cpu":
+        from ctta.data.corruptions import pointwise
+
+        changed = pointwise.change_hsv(images.numpy(), float(factor), float(shift), float(lift))
+        return torch.from_numpy(changed)
+    return change_hsv_at_once(images, factor, shift, lift)
+
+
+def change_hsv_at_once(images: Tensor, factor: float, shift: float, lift: float) -> Tensor:
+    """The torch form, for other devices."""
     hue, saturation, value = rgb_to_hsv(to_unit(images))
-    changed = (saturation * params[0] + params[1]).clamp_(0, 1)
-    return to_uint8(hsv_to_rgb(hue, changed, value))
+    saturation = (saturation * factor + shift).clamp_(0, 1)
+    return to_uint8(hsv_to_rgb(hue, saturation, (value + lift).clamp_(0, 1)))
 
 
 def apply_contrast(images: Tensor, params: Params, draws: Draws) -> Tensor:

@@ -1,0 +1,51 @@
+"""Formulas of one pixel each, compiled for the CPU by Numba: one pass over the image, no branch.
+
+Each has a torch form beside its caller, which other devices take, and the same bits as that form.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctta.counter.compiled import for_cpu
+
+Array = NDArray[Any]
+
+
+def _change_hsv(images: Array, factor: float, shift: float, lift: float) -> Array:
+    """Saturation times `factor` plus `shift`, value plus `lift`: uint8 [B, 3, H, W] in and out."""
+    n, _, height, width = images.shape
+    out = np.empty_like(images)
+    for i in range(n):
+        for row in range(height):
+            reds, greens, blues = images[i, 0, row], images[i, 1, row], images[i, 2, row]
+            new_reds, new_greens, new_blues = out[i, 0, row], out[i, 1, row], out[i, 2, row]
+            for c in range(width):
+                r, g, b = reds[c] / 255.0, greens[c] / 255.0, blues[c] / 255.0
+                value = max(max(r, g), b)
+                spread = value - min(min(r, g), b)
+                difference = r - g if b == value else b - r if g == value else g - b
+                base = 4.0 if b == value else 2.0 if g == value else 0.0
+                hue = (base + difference / (1.0 if spread == 0 else spread)) / 6
+                hue = 0.0 if spread == 0 else hue + 1 if hue < 0 else hue
+                s = spread / (1.0 if value == 0 else value)
+                s = min(max(s * factor + shift, 0.0), 1.0)
+                v = min(max(value + lift, 0.0), 1.0)
+                sector = np.floor(hue * 6)
+                f = hue * 6 - sector
+                p, q, t = v * (1 - s), v * (1 - f * s), v * (1 - (1 - f) * s)
+                sector = 0.0 if sector == 6 else sector
+                ends = (sector == 0) | (sector == 5)
+                r = v if ends else q if sector == 1 else t if sector == 4 else p
+                rising = (sector == 1) | (sector == 2)
+                g = t if sector == 0 else v if rising else q if sector == 3 else p
+                b = p if sector < 2 else t if sector == 2 else q if sector == 5 else v
+                # All of v, p, q and t are in the unit range already.
+                new_reds[c] = np.int32(r * 255)
+                new_greens[c] = np.int32(g * 255)
+                new_blues[c] = np.int32(b * 255)
+    return out
+
+
+change_hsv = for_cpu(_change_hsv)
