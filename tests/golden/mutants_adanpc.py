@@ -5,7 +5,7 @@ from __future__ import annotations
 from unittest.mock import patch
 
 import torch
-from mutant import Mutant
+from mutant import Mutant, keeping
 from torch.nn import functional as F
 
 from ctta.methods.adanpc import AdaNPC
@@ -74,10 +74,6 @@ class PredictedLabels(AdaNPC):
         return made
 
 
-class MemorySurvives(AdaNPC):
-    survives_reset = (*AdaNPC.survives_reset, "bank")
-
-
 class NormReset(AdaNPC):
     def normed(self, features, *, moving):
         return super().normed(features, moving=False)
@@ -104,8 +100,13 @@ MUTANTS = [
     Mutant("adanpc", "no floor", NoFloor),
     Mutant("adanpc", "votes above 1", NoCap),
     Mutant("adanpc", "source rows not normalised", RowsNotNormalised),
-    Mutant("adanpc", "predicted source labels", PredictedLabels),
-    Mutant("adanpc", "memory survives reset", MemorySurvives),
+    Mutant(
+        "adanpc",
+        "predicted source labels",
+        PredictedLabels,
+        survives="the model is right on every source image of the public files",
+    ),
+    Mutant("adanpc", "memory survives reset", keeping(AdaNPC, "bank")),
     Mutant("adanpc", "statistics stay", NormReset),
     Mutant("adanpc", "norm not trained", NormNotTrained),
     Mutant(
