@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ctta.counter import Rows
@@ -219,8 +220,43 @@ def apply_zoom_blur(images: Tensor, params: Params, draws: Draws) -> Tensor:
     """The mean of the image and its enlargements; factor 1 is in the list, so it counts twice."""
     count = int(params[0])
     step = (1 + params[1]) - 1  # as numpy's arange steps: it decides how halves are rounded
+    if images.device.type == "cpu":
+        from ctta.data.corruptions import compiled
+
+        height, width = images.shape[2:]
+        rows, columns = zoom_lines(height, count, step), zoom_lines(width, count, step)
+        blurred = compiled.zoom_blur(images.flatten(0, 1).numpy(), rows, columns)
+        return torch.from_numpy(blurred).view(images.shape)
+    return zoom_blur_at_once(images, count, step)
+
+
+def zoom_blur_at_once(images: Tensor, count: int, step: float) -> Tensor:
+    """The torch form, for other devices."""
     x = to_unit(images, torch.float32)
     total = x * 2
     for i in range(1, count):
         total += clipped_zoom(x, 1 + i * step)
     return to_uint8(total / (count + 1))
+
+
+@cache
+def zoom_lines(side: int, count: int, step: float) -> tuple[NDArray[Any], ...]:
+    """Where `clipped_zoom` looks along one axis, for each factor but the first: [count - 1, side].
+
+    The lower neighbours, the upper ones, the weights of the former and of the latter, float32.
+    """
+    lines = []
+    for i in range(1, count):
+        factor = 1 + i * step
+        small = math.ceil(side / factor)
+        large = round(small * factor)
+        skipped = (large - side) // 2
+        # Float32 all the way, as in torch's interpolation.
+        scale = np.float32(small - 1) / np.float32(large - 1)
+        position = np.arange(skipped, skipped + side, dtype=np.float32) * scale
+        low = np.minimum(position.astype(np.int64), small - 1)
+        part = np.clip(position - low.astype(np.float32), 0, 1)
+        first = (side - small) // 2
+        high = np.minimum(low + 1, small - 1)
+        lines.append((first + low, first + high, 1 - part, part))
+    return tuple(np.stack(column) for column in zip(*lines, strict=True))
