@@ -35,7 +35,7 @@ class CoTTA(Method):
     """
 
     paper = "arXiv 2203.13591"
-    version = 1
+    version = 2  # 1 rounded the moving average twice, the official code does three times
 
     def __init__(
         self,
