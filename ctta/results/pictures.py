@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Okabe & Ito's palette keeps apart for the colour-blind; markers and dashes do so in grey.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
-MARKERS = "osD^vPX*"
+MARKERS = "osD^vPX*<"  # one more than colours, so that pairs repeat late
 DASHES = ("-", "--", "-.", ":")
 WINDOW = 200
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import yaml
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from ctta.assets import asset_dir
 from ctta.results.result import Result
 
 
@@ -34,11 +36,22 @@ def columns(results: Sequence[Result]) -> list[str]:
 
 def notes(results: Sequence[Result]) -> list[str]:
     """What a reader must know to compare: values that are not the published ones."""
-    return [
-        f"{r.method.name} with {r.config['method']['n_views']} views (published: 32)"
-        for r in results
-        if r.config["method"].get("n_views", 32) != 32
-    ]
+    found = []
+    for result in results:
+        used, published = result.config["method"].get("n_views"), published_views(result)
+        if published is not None and used != published:
+            found.append(f"{result.method.name} with {used} views (published: {published})")
+    return found
+
+
+def published_views(result: Result) -> int | None:
+    """Augmented views of the method's paper, as its configuration says; None: it has none."""
+    path = asset_dir("configs") / "method" / f"{result.method.name}.yaml"
+    if not path.is_file():
+        return None
+    node = yaml.safe_load(path.read_text(encoding="utf-8"))
+    views: int | None = node.get("n_views")
+    return views
 
 
 def rich_table(results: Sequence[Result]) -> Table:

@@ -197,8 +197,13 @@ def test_tables_hold_every_number_and_say_what_tells_runs_apart():
 
 
 def test_a_table_says_that_views_are_fewer():
-    few = result(config={**RECORD["config"], "method": {"n_views": 4}})
-    assert "tent with 4 views (published: 32)" in markdown_table([few])
+    def views(name, n):
+        method = {**RECORD["method"], "name": name}
+        return result(method=method, config={**RECORD["config"], "method": {"n_views": n}})
+
+    assert "cotta with 4 views (published: 32)" in markdown_table([views("cotta", 4)])
+    for name, n in (("cotta", 32), ("vida", 10), ("tent", 4)):
+        assert "published" not in markdown_table([views(name, n)])
 
 
 def test_pictures_are_pngs(tmp_path):
