@@ -18,7 +18,7 @@ from ctta.data.corruptions.blur import (
 )
 from ctta.data.corruptions.geometric import fold, inverse_affine, sample, sample_at_once, smooth
 from ctta.data.corruptions.photometric import change_hsv, change_hsv_at_once
-from ctta.data.corruptions.pixels import to_uint8
+from ctta.data.corruptions.pixels import to_uint8, to_uint8_at_once
 
 
 def generator():
@@ -129,3 +129,12 @@ def test_both_changes_of_hsv_are_equal(change):
     levels = torch.arange(0, 256, 5, dtype=torch.uint8)
     images = torch.cartesian_prod(levels, levels, levels).T.reshape(1, 3, 52, -1).contiguous()
     assert torch.equal(change_hsv(images, *change), change_hsv_at_once(images, *change))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_both_casts_to_levels_are_equal(dtype):
+    borders = torch.tensor([0.0, -0.0, 1.0, torch.nan, torch.inf, -torch.inf], dtype=dtype)
+    values = torch.rand(2, 3, 999, dtype=dtype, generator=generator()) * 3 - 1
+    levels = torch.arange(256, dtype=dtype) / 255
+    for y in (borders, values, levels, values.transpose(0, 2)):
+        assert torch.equal(to_uint8(y), to_uint8_at_once(y))

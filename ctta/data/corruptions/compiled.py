@@ -244,18 +244,25 @@ def _sample(x: Array, row: Array, column: Array, repeat_edge: bool) -> Array:
     """x [B, C, H, W] at positions [B, H, W], bilinear, reflected at the border."""
     n, channels, height, width = x.shape
     out = np.empty_like(x)
+    one = np.float32(1)
     for b in range(n):
+        planes = x[b].reshape(channels, height * width)
         for r in range(height):
             for c in range(width):
                 top, left = np.floor(row[b, r, c]), np.floor(column[b, r, c])
                 down, right = np.float32(row[b, r, c] - top), np.float32(column[b, r, c] - left)
-                r0, c0 = fold(int(top), height, repeat_edge), fold(int(left), width, repeat_edge)
-                r1 = fold(int(top) + 1, height, repeat_edge)
-                c1 = fold(int(left) + 1, width, repeat_edge)
-                up, back = np.float32(1) - down, np.float32(1) - right
+                up, back = one - down, one - right
+                r0, c0 = int(top), int(left)
+                r1, c1 = r0 + 1, c0 + 1
+                if r0 < 0 or c0 < 0 or r1 >= height or c1 >= width:
+                    r0, c0 = fold(r0, height, repeat_edge), fold(c0, width, repeat_edge)
+                    r1, c1 = fold(r1, height, repeat_edge), fold(c1, width, repeat_edge)
+                i00, i01 = np.uint64(r0 * width + c0), np.uint64(r0 * width + c1)
+                i10, i11 = np.uint64(r1 * width + c0), np.uint64(r1 * width + c1)
                 for k in range(channels):
-                    upper = x[b, k, r0, c0] * back + x[b, k, r0, c1] * right
-                    lower = x[b, k, r1, c0] * back + x[b, k, r1, c1] * right
+                    plane = planes[k]
+                    upper = plane[i00] * back + plane[i01] * right
+                    lower = plane[i10] * back + plane[i11] * right
                     out[b, k, r, c] = upper * up + lower * down
     return out
 
