@@ -1,6 +1,7 @@
-"""Inner loops of the blurs and the elastic transform, compiled for the CPU by Numba.
+"""Inner loops over the neighbours of a pixel, compiled for the CPU by Numba.
 
-Each has a torch form beside its caller, which other devices take.
+Those of the blurs and the elastic transform have a torch form beside their caller, which other
+devices take; JPEG and pixelation run on the CPU only.
 """
 
 from typing import Any
@@ -12,6 +13,16 @@ from numpy.typing import NDArray
 from ctta.counter.compiled import for_cpu
 
 Array = NDArray[Any]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a b + c, rounded once, on every processor."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fma(*arguments)
+
+    return a(a, b, c), code
 
 
 def _separable(planes: Array, taps: Array, row_index: Array, column_index: Array) -> Array:
@@ -82,16 +93,6 @@ def _correlate(padded: Array, rows: Array, columns: Array, weights: Array, reach
 correlate = for_cpu(_correlate)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """a b + c, rounded once, on every processor."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fma(*arguments)
-
-    return a(a, b, c), code
-
-
 def _zoom_blur(images: Array, rows: tuple[Array, ...], columns: tuple[Array, ...]) -> Array:
     """Means of planes [P, H, W] and their enlargements, whose lines `blur.zoom_lines` names.
 
@@ -138,6 +139,38 @@ def _zoom_blur(images: Array, rows: tuple[Array, ...], columns: tuple[Array, ...
 
 
 zoom_blur = for_cpu(_zoom_blur)
+
+
+def _motion_blur(levels: Array, steps: Array, weights: Array, start: np.float32) -> Array:
+    """`start` plus weighted sums along `steps` [B, n, 2], cut to levels; uint8 [B, C, H, W]."""
+    n, channels, height, width = levels.shape
+    reach = len(weights)
+    out = np.empty(levels.shape, np.uint8)
+    padded = np.empty((height, width + 2 * reach), np.float32)
+    total = np.empty(width, np.float32)
+    white = np.float32(255)
+    for b in range(n):
+        for k in range(channels):
+            for r in range(height):
+                line, source = padded[r], levels[b, k, r]
+                line[:reach] = source[0]
+                line[reach + width :] = source[width - 1]
+                for c in range(width):
+                    line[reach + c] = source[c]
+            for r in range(height):
+                total[:] = start
+                for i in range(reach):
+                    row = min(max(r + steps[b, i, 0], 0), height - 1)
+                    source, weight = padded[row, reach + steps[b, i, 1] :], weights[i]
+                    for c in range(width):
+                        total[c] = fused(source[c], weight, total[c])
+                for c in range(width):
+                    # A sum of a few millionths more than 255 is white, too.
+                    out[b, k, r, c] = np.int32(min(total[c], white))
+    return out
+
+
+motion_blur = for_cpu(_motion_blur)
 
 
 def _pixelate(
