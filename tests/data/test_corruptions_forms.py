@@ -1,24 +1,28 @@
 """Parts that have two forms, one compiled for the CPU and one in torch for other devices."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from ctta.data.corruptions import compiled
 from ctta.data.corruptions.blur import (
+    HALF_STEP,
     apply_zoom_blur,
     correlate_at_once,
     defocus_kernel,
     filter_rows,
     gaussian_filter,
     gaussian_taps,
+    motion_blur_at_once,
+    motion_steps,
     shuffle,
     shuffle_at_once,
     zoom_blur_at_once,
 )
 from ctta.data.corruptions.geometric import fold, inverse_affine, sample, sample_at_once, smooth
 from ctta.data.corruptions.photometric import change_hsv, change_hsv_at_once
-from ctta.data.corruptions.pixels import to_uint8
+from ctta.data.corruptions.pixels import to_uint8, to_uint8_at_once
 
 
 def generator():
@@ -59,6 +63,19 @@ def test_both_samplers_are_equal(repeat_edge):
     column = row.flip(2) * 0.9
     plain = sample_at_once(x, row, column, repeat_edge=repeat_edge)
     assert torch.allclose(sample(x, row, column, repeat_edge=repeat_edge), plain, atol=1e-6)
+
+
+@pytest.mark.parametrize("degrees", [-135.0, -90.0, -20.0, 0.0, 33.0])
+def test_both_motion_blurs_are_equal(degrees):
+    levels = torch.randint(0, 256, (2, 3, 33, 48), generator=generator(), dtype=torch.uint8)
+    steps = motion_steps(torch.tensor([degrees, -degrees]), 13)
+    weights = torch.rand(13, generator=generator())
+    weights /= weights.sum()
+    fast = compiled.motion_blur(levels.numpy(), steps, weights.numpy(), np.float32(HALF_STEP))
+    plain = motion_blur_at_once(levels, steps, weights.tolist())
+    # Equal to the bit where torch's own kernel fuses multiplications and sums.
+    difference = (torch.from_numpy(fast).int() - plain.int()).abs()
+    assert int(difference.max()) <= 1 and float(difference.double().mean()) < 0.01
 
 
 @pytest.mark.parametrize(("count", "step"), [(2, 0.01), (26, 0.01), (11, 0.03)])
@@ -129,3 +146,12 @@ def test_both_changes_of_hsv_are_equal(change):
     levels = torch.arange(0, 256, 5, dtype=torch.uint8)
     images = torch.cartesian_prod(levels, levels, levels).T.reshape(1, 3, 52, -1).contiguous()
     assert torch.equal(change_hsv(images, *change), change_hsv_at_once(images, *change))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_both_casts_to_levels_are_equal(dtype):
+    borders = torch.tensor([0.0, -0.0, 1.0, torch.nan, torch.inf, -torch.inf], dtype=dtype)
+    values = torch.rand(2, 3, 999, dtype=dtype, generator=generator()) * 3 - 1
+    levels = torch.arange(256, dtype=dtype) / 255
+    for y in (borders, values, levels, values.transpose(0, 2)):
+        assert torch.equal(to_uint8(y), to_uint8_at_once(y))

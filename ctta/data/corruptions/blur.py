@@ -192,14 +192,33 @@ def motion_blur(levels: Tensor, angle: Tensor, radius: int, sigma: float) -> Ten
     n = 2 * radius + 1
     weights = [math.exp(-0.5 * i * i / (sigma * sigma)) for i in range(n)]
     weights = [weight / sum(weights) for weight in weights]
+    steps = motion_steps(angle.expand(len(levels)), n)
+    if levels.device.type == "cpu":
+        from ctta.data.corruptions import compiled
+
+        float_weights = np.array(weights, np.float32)
+        blurred = compiled.motion_blur(levels.numpy(), steps, float_weights, np.float32(HALF_STEP))
+        return torch.from_numpy(blurred)
+    return motion_blur_at_once(levels, steps, weights)
+
+
+def motion_steps(angle: Tensor, n: int) -> NDArray[np.int64]:
+    """The n pixels of each angle's line, counted down and to the right: [B, n, 2]."""
+    radians = [math.radians(degrees) for degrees in angle.tolist()]
+    directions = np.array([(math.sin(a), math.cos(a)) for a in radians]).reshape(-1, 1, 2)
+    steps: NDArray[np.float64] = np.ceil(np.arange(n)[:, None] * directions - 0.5)
+    return steps.astype(np.int64)
+
+
+def motion_blur_at_once(levels: Tensor, steps: NDArray[np.int64], weights: list[float]) -> Tensor:
+    """The torch form, for other devices: `steps` [B, n, 2] down and to the right, n weights."""
+    n = len(weights)
     height, width = levels.shape[2:]
     padded = F.pad(levels.float(), (n,) * 4, mode="replicate")
     total = torch.full(levels.shape, HALF_STEP, dtype=torch.float32, device=levels.device)
-    angles = angle.expand(len(levels)).tolist()
-    for image, border, degrees in zip(total, padded, angles, strict=True):
-        down, across = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
-        for i, weight in enumerate(weights):
-            top, left = n + math.ceil(i * down - 0.5), n + math.ceil(i * across - 0.5)
+    for image, border, line in zip(total, padded, steps.tolist(), strict=True):
+        for (down, across), weight in zip(line, weights, strict=True):
+            top, left = n + down, n + across
             image.add_(border[:, top : top + height, left : left + width], alpha=weight)
     return total.floor_().clamp_(0, 255).to(torch.uint8)
 

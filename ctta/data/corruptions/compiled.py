@@ -1,6 +1,7 @@
-"""Inner loops of the blurs and the elastic transform, compiled for the CPU by Numba.
+"""Inner loops over the neighbours of a pixel, compiled for the CPU by Numba.
 
-Each has a torch form beside its caller, which other devices take.
+Those of the blurs and the elastic transform have a torch form beside their caller, which other
+devices take; JPEG and pixelation run on the CPU only.
 """
 
 from typing import Any
@@ -12,6 +13,16 @@ from numpy.typing import NDArray
 from ctta.counter.compiled import for_cpu
 
 Array = NDArray[Any]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a b + c, rounded once, on every processor."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fma(*arguments)
+
+    return a(a, b, c), code
 
 
 def _separable(planes: Array, taps: Array, row_index: Array, column_index: Array) -> Array:
@@ -82,16 +93,6 @@ def _correlate(padded: Array, rows: Array, columns: Array, weights: Array, reach
 correlate = for_cpu(_correlate)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """a b + c, rounded once, on every processor."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fma(*arguments)
-
-    return a(a, b, c), code
-
-
 def _zoom_blur(images: Array, rows: tuple[Array, ...], columns: tuple[Array, ...]) -> Array:
     """Means of planes [P, H, W] and their enlargements, whose lines `blur.zoom_lines` names.
 
@@ -138,6 +139,38 @@ def _zoom_blur(images: Array, rows: tuple[Array, ...], columns: tuple[Array, ...
 
 
 zoom_blur = for_cpu(_zoom_blur)
+
+
+def _motion_blur(levels: Array, steps: Array, weights: Array, start: np.float32) -> Array:
+    """`start` plus weighted sums along `steps` [B, n, 2], cut to levels; uint8 [B, C, H, W]."""
+    n, channels, height, width = levels.shape
+    reach = len(weights)
+    out = np.empty(levels.shape, np.uint8)
+    padded = np.empty((height, width + 2 * reach), np.float32)
+    total = np.empty(width, np.float32)
+    white = np.float32(255)
+    for b in range(n):
+        for k in range(channels):
+            for r in range(height):
+                line, source = padded[r], levels[b, k, r]
+                line[:reach] = source[0]
+                line[reach + width :] = source[width - 1]
+                for c in range(width):
+                    line[reach + c] = source[c]
+            for r in range(height):
+                total[:] = start
+                for i in range(reach):
+                    row = min(max(r + steps[b, i, 0], 0), height - 1)
+                    source, weight = padded[row, reach + steps[b, i, 1] :], weights[i]
+                    for c in range(width):
+                        total[c] = fused(source[c], weight, total[c])
+                for c in range(width):
+                    # A sum of a few millionths more than 255 is white, too.
+                    out[b, k, r, c] = np.int32(min(total[c], white))
+    return out
+
+
+motion_blur = for_cpu(_motion_blur)
 
 
 def _pixelate(
@@ -244,18 +277,25 @@ def _sample(x: Array, row: Array, column: Array, repeat_edge: bool) -> Array:
     """x [B, C, H, W] at positions [B, H, W], bilinear, reflected at the border."""
     n, channels, height, width = x.shape
     out = np.empty_like(x)
+    one = np.float32(1)
     for b in range(n):
+        planes = x[b].reshape(channels, height * width)
         for r in range(height):
             for c in range(width):
                 top, left = np.floor(row[b, r, c]), np.floor(column[b, r, c])
                 down, right = np.float32(row[b, r, c] - top), np.float32(column[b, r, c] - left)
-                r0, c0 = fold(int(top), height, repeat_edge), fold(int(left), width, repeat_edge)
-                r1 = fold(int(top) + 1, height, repeat_edge)
-                c1 = fold(int(left) + 1, width, repeat_edge)
-                up, back = np.float32(1) - down, np.float32(1) - right
+                up, back = one - down, one - right
+                r0, c0 = int(top), int(left)
+                r1, c1 = r0 + 1, c0 + 1
+                if r0 < 0 or c0 < 0 or r1 >= height or c1 >= width:
+                    r0, c0 = fold(r0, height, repeat_edge), fold(c0, width, repeat_edge)
+                    r1, c1 = fold(r1, height, repeat_edge), fold(c1, width, repeat_edge)
+                i00, i01 = np.uint64(r0 * width + c0), np.uint64(r0 * width + c1)
+                i10, i11 = np.uint64(r1 * width + c0), np.uint64(r1 * width + c1)
                 for k in range(channels):
-                    upper = x[b, k, r0, c0] * back + x[b, k, r0, c1] * right
-                    lower = x[b, k, r1, c0] * back + x[b, k, r1, c1] * right
+                    plane = planes[k]
+                    upper = plane[i00] * back + plane[i01] * right
+                    lower = plane[i10] * back + plane[i11] * right
                     out[b, k, r, c] = upper * up + lower * down
     return out
 

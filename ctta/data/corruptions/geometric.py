@@ -1,5 +1,7 @@
 """Elastic transform: a random affine map, then a smoothed random displacement field."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ def draw_elastic_transform(rows: Rows, images: Tensor, params: Params) -> dict[s
     """`points` [B, 3, 2], `dx` and `dy` [B, H, W]: uniforms in [-1, 1), float64."""
     side = images.shape[2:]
     names_and_shapes = {"points": (3, 2), "dx": tuple(side), "dy": tuple(side)}
-    return {name: rows.uniform(*shape) * 2 - 1 for name, shape in names_and_shapes.items()}
+    return {name: rows.uniform(*shape).mul_(2).sub_(1) for name, shape in names_and_shapes.items()}
 
 
 def apply_elastic_transform(images: Tensor, params: Params, draws: Draws) -> Tensor:
@@ -27,14 +29,14 @@ def apply_elastic_transform(images: Tensor, params: Params, draws: Draws) -> Ten
     a = inverse[:, :, :, None, None]
     x = sample(
         x,
-        a[:, 1, 0] * column + a[:, 1, 1] * row + a[:, 1, 2],
-        a[:, 0, 0] * column + a[:, 0, 1] * row + a[:, 0, 2],
+        (a[:, 1, 0] * column + a[:, 1, 1] * row).add_(a[:, 1, 2]),
+        (a[:, 0, 0] * column + a[:, 0, 1] * row).add_(a[:, 0, 2]),
         repeat_edge=False,
     )
     if alpha == 0:
         return to_uint8(x)
-    dx, dy = (alpha * smooth(draws[name].double(), sigma) for name in ("dx", "dy"))
-    return to_uint8(sample(x, row + dy, column + dx, repeat_edge=True))
+    dx, dy = (smooth(draws[name].double(), sigma).mul_(alpha) for name in ("dx", "dy"))
+    return to_uint8(sample(x, dy.add_(row), dx.add_(column), repeat_edge=True))
 
 
 def inverse_affine(shift: Tensor, height: int, width: int) -> Tensor:
@@ -61,11 +63,13 @@ def smooth(field: Tensor, sigma: float) -> Tensor:
     if len(taps) <= min(field.shape[-2:]):
         return separable(field, taps, lambda index, n: fold(index, n, True))
     # A filter wider than the image is a dense matrix; one product an image keeps the sums' order.
-    down, across = (_matrix(taps, n).to(field.device) for n in field.shape[-2:])
+    down, across = (_matrix(sigma, n).to(field.device) for n in field.shape[-2:])
     return torch.stack([down @ plane @ across.T for plane in field])
 
 
-def _matrix(taps: list[float], n: int) -> Tensor:
+@cache
+def _matrix(sigma: float, n: int) -> Tensor:
+    taps = gaussian_taps(sigma, 3.0)
     offset = torch.arange(1 - len(taps), len(taps))
     weights = torch.tensor(taps[:0:-1] + taps, dtype=torch.float64)
     matrix = torch.zeros((n, n), dtype=torch.float64)

@@ -16,4 +16,13 @@ def to_unit(images: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
 
 def to_uint8(y: Tensor) -> Tensor:
     """`trunc(255 * clip(y, 0, 1))`: numpy's uint8 of a float truncates, it does not round."""
+    if y.device.type == "cpu":
+        from ctta.data.corruptions import pointwise
+
+        return torch.from_numpy(pointwise.to_uint8(y.reshape(-1).numpy())).view(y.shape)
+    return to_uint8_at_once(y)
+
+
+def to_uint8_at_once(y: Tensor) -> Tensor:
+    """The torch form, for other devices."""
     return (y.clamp(0, 1) * 255).to(torch.uint8)

@@ -13,6 +13,20 @@ from ctta.counter.compiled import for_cpu
 Array = NDArray[Any]
 
 
+def _to_uint8(y: Array) -> Array:
+    """`pixels.to_uint8` of a line of float32 or float64."""
+    out = np.empty(len(y), np.uint8)
+    zero, one, white = y.dtype.type(0), y.dtype.type(1), y.dtype.type(255)
+    for i in range(len(y)):
+        # Not `max`: so NaN becomes 0, as in torch.
+        value = y[i] if y[i] > zero else zero
+        out[i] = np.int32((value if value < one else one) * white)
+    return out
+
+
+to_uint8 = for_cpu(_to_uint8)
+
+
 def _change_hsv(images: Array, factor: float, shift: float, lift: float) -> Array:
     """Saturation times `factor` plus `shift`, value plus `lift`: uint8 [B, 3, H, W] in and out."""
     n, _, height, width = images.shape
