@@ -45,8 +45,8 @@ class SourceData:
         return zip(torch.split(self.images, size), torch.split(self.labels, size), strict=True)
 
     def drawn(self, n: int | None, *, seed: int) -> SourceData:
-        """``n`` images drawn without replacement; all, in stored order, for None."""
-        if n is None or n >= len(self):
+        """``n`` images (or all, if there are fewer) in random order; in stored order for None."""
+        if n is None:
             return self
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(self), generator=generator)[:n]
