@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ctta.data.corruptions import compiled
+from ctta.data.corruptions import compiled, pointwise
 from ctta.data.corruptions.blur import (
     HALF_STEP,
     apply_zoom_blur,
@@ -21,8 +21,10 @@ from ctta.data.corruptions.blur import (
     zoom_blur_at_once,
 )
 from ctta.data.corruptions.geometric import fold, inverse_affine, sample, sample_at_once, smooth
+from ctta.data.corruptions.noise import add_noise, add_noise_at_once
 from ctta.data.corruptions.photometric import change_hsv, change_hsv_at_once
 from ctta.data.corruptions.pixels import to_uint8, to_uint8_at_once
+from ctta.data.corruptions.weather import add_fog_at_once, plasma, plasma_at_once
 
 
 def generator():
@@ -155,3 +157,22 @@ def test_both_casts_to_levels_are_equal(dtype):
     levels = torch.arange(256, dtype=dtype) / 255
     for y in (borders, values, levels, values.transpose(0, 2)):
         assert torch.equal(to_uint8(y), to_uint8_at_once(y))
+
+
+@pytest.mark.parametrize("by_level", [False, True])
+def test_both_noises_are_equal(by_level):
+    images = torch.randint(0, 256, (2, 3, 32, 40), generator=generator(), dtype=torch.uint8)
+    z = torch.randn(2, 3, 32, 40, generator=generator())
+    fast = add_noise(images, z, 0.2, by_level=by_level)
+    assert torch.equal(fast, add_noise_at_once(images, z, 0.2, by_level=by_level))
+
+
+@pytest.mark.parametrize(("side", "decay"), [(32, 3.0), (64, 1.4)])
+def test_both_fogs_are_equal(side, decay):
+    u = torch.rand(2, side * side - 1, dtype=torch.float64, generator=generator()) * 2 - 1
+    heights = plasma(u, side, decay)
+    assert torch.equal(heights, plasma_at_once(u, side, decay))
+    shape = (2, 3, side, side - 7)
+    images = torch.randint(0, 200, shape, generator=generator(), dtype=torch.uint8)
+    fast = torch.from_numpy(pointwise.add_fog(images.numpy(), heights.numpy(), 1.5))
+    assert torch.equal(fast, add_fog_at_once(images, heights, 1.5))

@@ -243,6 +243,46 @@ def _deinterleave(pixels: Array, planes: Array) -> None:
 deinterleave = for_cpu(_deinterleave)
 
 
+def _plasma(u: Array, side: int, decay: float) -> Array:
+    """Diamond-square heights in [0, 1] from draws [B, side * side - 1]: see `weather.plasma`."""
+    out = np.empty((len(u), side, side))
+    for b in range(len(u)):
+        heights, draws = out[b], u[b]
+        heights[0, 0] = 0
+        amplitude, step, used = 100.0, side, 0
+        while step >= 2:
+            half, n = step // 2, side // step
+            squares = draws[used : used + n * n].reshape(n, n)
+            on_rows = draws[used + n * n : used + 2 * n * n].reshape(n, n)
+            on_columns = draws[used + 2 * n * n : used + 3 * n * n].reshape(n, n)
+            used += 3 * n * n
+            weight = amplitude * amplitude
+            for i in range(n):
+                line, below = heights[i * step], heights[(i + 1) % n * step]
+                centres = heights[i * step + half]
+                for j in range(n):
+                    c, d = j * step, (j + 1) % n * step
+                    total = (line[c] + line[d]) + (below[c] + below[d])
+                    centres[c + half] = total / 4 + squares[i, j] * weight
+            for i in range(n):
+                line, below = heights[i * step], heights[(i + 1) % n * step]
+                # A negative index wraps around, as the torus does.
+                centres, above = heights[i * step + half], heights[i * step - half]
+                for j in range(n):
+                    c, d, m = j * step, (j + 1) % n * step, j * step + half
+                    total = (line[c] + line[d]) + centres[m] + above[m]
+                    line[m] = total / 4 + on_rows[i, j] * weight
+                    total = (line[c] + below[c]) + centres[m] + centres[c - half]
+                    centres[c] = total / 4 + on_columns[i, j] * weight
+            step, amplitude = half, amplitude / decay
+        heights -= heights.min()
+        heights /= heights.max()
+    return out
+
+
+plasma = for_cpu(_plasma)
+
+
 def _shuffle(levels: Array, dxdy: Array, d: int) -> Array:
     """One pass of glass blur's copies, in the reference's order; levels [B, 3, H, W]."""
     out = levels.copy()

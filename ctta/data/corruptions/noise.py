@@ -15,7 +15,7 @@ def draw_gaussian_noise(rows: Rows, images: Tensor, params: Params) -> dict[str,
 
 def apply_gaussian_noise(images: Tensor, params: Params, draws: Draws) -> Tensor:
     """x + c z."""
-    return to_uint8(to_unit(images).add_(draws["z"].double() * params[0]))
+    return add_noise(images, draws["z"], params[0], by_level=False)
 
 
 draw_speckle_noise = draw_gaussian_noise
@@ -23,8 +23,25 @@ draw_speckle_noise = draw_gaussian_noise
 
 def apply_speckle_noise(images: Tensor, params: Params, draws: Draws) -> Tensor:
     """x + x c z."""
+    return add_noise(images, draws["z"], params[0], by_level=True)
+
+
+def add_noise(images: Tensor, z: Tensor, scale: float, *, by_level: bool) -> Tensor:
+    """The images plus normals times `scale`, and times the value itself where `by_level`."""
+    if images.device.type == "cpu":
+        from ctta.data.corruptions import pointwise
+
+        values, normals = images.reshape(-1).numpy(), z.expand(images.shape).reshape(-1).numpy()
+        noisy = pointwise.add_noise(values, normals, scale, by_level)
+        return torch.from_numpy(noisy).view(images.shape)
+    return add_noise_at_once(images, z, scale, by_level=by_level)
+
+
+def add_noise_at_once(images: Tensor, z: Tensor, scale: float, *, by_level: bool) -> Tensor:
+    """The torch form, for other devices."""
     x = to_unit(images)
-    return to_uint8((draws["z"].double() * params[0]).mul(x).add_(x))
+    noise = z.double() * scale
+    return to_uint8((noise.mul_(x) if by_level else noise).add(x))
 
 
 def draw_shot_noise(rows: Rows, images: Tensor, params: Params) -> dict[str, Tensor]:

@@ -13,18 +13,56 @@ from ctta.counter.compiled import for_cpu
 Array = NDArray[Any]
 
 
+def _level(y: Any) -> Any:
+    """`pixels.to_uint8` of one number; NaN, which is not greater than 0, becomes 0."""
+    zero, one, white = type(y)(0), type(y)(1), type(y)(255)
+    above = y if y > zero else zero
+    return np.int32((above if above < one else one) * white)
+
+
+level = for_cpu(_level)
+
+
 def _to_uint8(y: Array) -> Array:
     """`pixels.to_uint8` of a line of float32 or float64."""
     out = np.empty(len(y), np.uint8)
-    zero, one, white = y.dtype.type(0), y.dtype.type(1), y.dtype.type(255)
     for i in range(len(y)):
-        # Not `max`: so NaN becomes 0, as in torch.
-        value = y[i] if y[i] > zero else zero
-        out[i] = np.int32((value if value < one else one) * white)
+        out[i] = level(y[i])
     return out
 
 
 to_uint8 = for_cpu(_to_uint8)
+
+
+def _add_noise(values: Array, z: Array, scale: float, by_level: bool) -> Array:
+    """Lines of uint8 plus normals times `scale`, and times the value itself where `by_level`."""
+    out = np.empty(len(values), np.uint8)
+    for i in range(len(values)):
+        x = values[i] / 255.0
+        out[i] = level(x + z[i] * scale * (x if by_level else 1.0))
+    return out
+
+
+add_noise = for_cpu(_add_noise)
+
+
+def _add_fog(images: Array, maps: Array, strength: float) -> Array:
+    """(x + strength P) m / (m + strength) of uint8 [B, 3, H, W], m the image's largest value."""
+    out = np.empty_like(images)
+    n, channels, height, width = images.shape
+    for b in range(n):
+        fog = maps[b if len(maps) > 1 else 0]
+        largest = images[b].max() / 255.0
+        for k in range(channels):
+            for r in range(height):
+                values, heights, result = images[b, k, r], fog[r], out[b, k, r]
+                for c in range(width):
+                    lit = (values[c] / 255.0 + strength * heights[c]) * largest
+                    result[c] = level(lit / (largest + strength))
+    return out
+
+
+add_fog = for_cpu(_add_fog)
 
 
 def _change_hsv(images: Array, factor: float, shift: float, lift: float) -> Array:
@@ -55,10 +93,7 @@ def _change_hsv(images: Array, factor: float, shift: float, lift: float) -> Arra
                 rising = (sector == 1) | (sector == 2)
                 g = t if sector == 0 else v if rising else q if sector == 3 else p
                 b = p if sector < 2 else t if sector == 2 else q if sector == 5 else v
-                # All of v, p, q and t are in the unit range already.
-                new_reds[c] = np.int32(r * 255)
-                new_greens[c] = np.int32(g * 255)
-                new_blues[c] = np.int32(b * 255)
+                new_reds[c], new_greens[c], new_blues[c] = level(r), level(g), level(b)
     return out
 
 

@@ -24,11 +24,22 @@ def draw_fog(rows: Rows, images: Tensor, params: Params) -> dict[str, Tensor]:
 def apply_fog(images: Tensor, params: Params, draws: Draws) -> Tensor:
     """(x + s P) m / (m + s): P the plasma map, m the largest value of the image."""
     strength, decay = params
-    height, width = images.shape[2:]
-    fog = plasma(draws["u"], map_side(images), decay)[:, None, :height, :width]
+    fog = plasma(draws["u"], map_side(images), decay)
+    if images.device.type == "cpu":
+        from ctta.data.corruptions import pointwise
+
+        return torch.from_numpy(pointwise.add_fog(images.numpy(), fog.numpy(), float(strength)))
+    return add_fog_at_once(images, fog, strength)
+
+
+def add_fog_at_once(images: Tensor, fog: Tensor, strength: float) -> Tensor:
+    """The torch form of the last step, for other devices: `fog` [B, M, M] in [0, 1]."""
     x = to_unit(images)
+    height, width = images.shape[2:]
     largest = x.amax(dim=(1, 2, 3), keepdim=True)
-    return to_uint8((x + strength * fog).mul_(largest).div_(largest + strength))
+    return to_uint8(
+        (x + strength * fog[:, None, :height, :width]).mul_(largest).div_(largest + strength)
+    )
 
 
 def plasma(u: Tensor, side: int, decay: float) -> Tensor:
@@ -38,6 +49,15 @@ def plasma(u: Tensor, side: int, decay: float) -> Tensor:
     on the coarse rows, then those on the coarse columns. A draw weighs the amplitude squared, as
     in the reference: it multiplies a uniform that already has this range by it once more.
     """
+    if u.device.type == "cpu":
+        from ctta.data.corruptions import compiled
+
+        return torch.from_numpy(compiled.plasma(u.numpy(), side, float(decay)))
+    return plasma_at_once(u, side, decay)
+
+
+def plasma_at_once(u: Tensor, side: int, decay: float) -> Tensor:
+    """The torch form of `plasma`, for other devices."""
     batch = len(u)
     heights = u.new_zeros((batch, side, side), dtype=torch.float64)
     amplitude, step, used = 100.0, side, 0
