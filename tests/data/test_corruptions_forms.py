@@ -24,6 +24,7 @@ from ctta.data.corruptions.geometric import fold, inverse_affine, sample, sample
 from ctta.data.corruptions.noise import add_noise, add_noise_at_once
 from ctta.data.corruptions.photometric import change_hsv, change_hsv_at_once
 from ctta.data.corruptions.pixels import to_uint8, to_uint8_at_once
+from ctta.data.corruptions.snow import add_snow_at_once
 from ctta.data.corruptions.weather import add_fog_at_once, plasma, plasma_at_once
 
 
@@ -176,3 +177,15 @@ def test_both_fogs_are_equal(side, decay):
     images = torch.randint(0, 200, shape, generator=generator(), dtype=torch.uint8)
     fast = torch.from_numpy(pointwise.add_fog(images.numpy(), heights.numpy(), 1.5))
     assert torch.equal(fast, add_fog_at_once(images, heights, 1.5))
+
+
+def test_both_snows_are_equal():
+    images, layer = (
+        torch.randint(0, 256, (2, k, 32, 40), generator=generator(), dtype=torch.uint8)
+        for k in (3, 1)
+    )
+    layer = layer // 4
+    fast = torch.from_numpy(pointwise.add_snow(images.numpy(), layer.numpy(), 0.8))
+    # Equal to the bit where torch's own kernel fuses multiplications and sums.
+    difference = (fast.int() - add_snow_at_once(images, layer, 0.8).int()).abs()
+    assert int(difference.max()) <= 1 and float(difference.double().mean()) < 0.01

@@ -218,7 +218,7 @@ pixelate = for_cpu(_pixelate)
 
 
 def _interleave(planes: Array, pixels: Array) -> None:
-    """Fills `pixels` [H, W, 3] with `planes` [3, H, W]."""
+    """Fills the first three values of `pixels` [H, W, 4] with `planes` [3, H, W]."""
     height, width, _ = pixels.shape
     for r in range(height):
         red, green, blue, line = planes[0, r], planes[1, r], planes[2, r], pixels[r]

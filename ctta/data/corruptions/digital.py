@@ -45,13 +45,13 @@ def jpeg(images: Tensor, quality: int) -> Tensor:
     from ctta.data.corruptions import compiled
 
     height, width = images.shape[2:]
-    pixels = np.empty((height, width, 3), np.uint8)
+    pixels = np.zeros((height, width, 4), np.uint8)  # as Pillow stores RGB: copied at once
     result = np.empty(images.shape, np.uint8)
     # One canvas for all: no image is allocated twice, and no header is parsed for mode and size.
     canvas = Image.new("RGB", (width, height))
     for image, place in zip(images.cpu().contiguous().numpy(), result, strict=True):
         compiled.interleave(image, pixels)
-        canvas.frombytes(pixels.data)
+        canvas.frombytes(pixels.data, "raw", "RGBX")
         file = io.BytesIO()
         canvas.save(file, "JPEG", quality=quality)
         canvas.frombytes(file.getvalue(), "jpeg", "RGB", "")

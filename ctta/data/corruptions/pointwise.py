@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctta.counter.compiled import for_cpu
+from ctta.data.corruptions.compiled import fused
 
 Array = NDArray[Any]
 
@@ -63,6 +64,38 @@ def _add_fog(images: Array, maps: Array, strength: float) -> Array:
 
 
 add_fog = for_cpu(_add_fog)
+
+
+def _add_snow(images: Array, layer: Array, keep: float) -> Array:
+    """Whitened images [B, 3, H, W] plus the layer [B, 1, H, W] and the layer turned by 180."""
+    out = np.empty_like(images)
+    n, _, height, width = images.shape
+    red, green, blue = np.float32(0.299), np.float32(0.587), np.float32(0.114)
+    gain, base, white = np.float32(1.5), np.float32(0.5), np.float32(255)
+    kept, rest = np.float32(keep), np.float32(1 - keep)
+    pale = np.empty(width, np.float32)
+    flakes = np.empty(width, np.float32)
+    turned = np.empty(width, np.float32)
+    for b in range(n):
+        for r in range(height):
+            reds, greens, blues = images[b, 0, r], images[b, 1, r], images[b, 2, r]
+            falling, rising = layer[b, 0, r], layer[b, 0, height - 1 - r]
+            for c in range(width):
+                grey = red * (np.float32(reds[c]) / white) + green * (np.float32(greens[c]) / white)
+                grey = fused(np.float32(blues[c]) / white, blue, grey)
+                pale[c] = grey * gain + base
+                flakes[c] = np.float32(falling[c]) / white
+                turned[c] = np.float32(rising[width - 1 - c]) / white
+            for k in range(3):
+                values, result = images[b, k, r], out[b, k, r]
+                for c in range(width):
+                    x = np.float32(values[c]) / white
+                    lit = kept * x + rest * max(x, pale[c])
+                    result[c] = level(lit + flakes[c] + turned[c])
+    return out
+
+
+add_snow = for_cpu(_add_snow)
 
 
 def _change_hsv(images: Array, factor: float, shift: float, lift: float) -> Array:

@@ -21,8 +21,17 @@ def apply_snow(images: Tensor, params: Params, draws: Draws) -> Tensor:
     layer = clipped_zoom((mean + std * draws["z"].double())[:, None], zoom)
     layer = to_uint8(torch.where(layer < threshold, 0.0, layer))
     layer = layer.expand(len(images), -1, -1, -1)
-    blurred = motion_blur(layer, draws["angle"], int(radius), sigma)
-    flakes = to_unit(blurred, torch.float32)
+    flakes = motion_blur(layer, draws["angle"], int(radius), sigma)
+    if images.device.type == "cpu":
+        from ctta.data.corruptions import pointwise
+
+        return torch.from_numpy(pointwise.add_snow(images.numpy(), flakes.numpy(), float(keep)))
+    return add_snow_at_once(images, flakes, keep)
+
+
+def add_snow_at_once(images: Tensor, layer: Tensor, keep: float) -> Tensor:
+    """The torch form of the last step, for other devices: uint8 [B, 3, H, W] and [B, 1, H, W]."""
+    flakes = to_unit(layer, torch.float32)
     x = to_unit(images, torch.float32)
     grey = (0.299 * x[:, :1] + 0.587 * x[:, 1:2]).add_(x[:, 2:], alpha=0.114)
     white = keep * x + (1 - keep) * torch.maximum(x, grey * 1.5 + 0.5)
