@@ -1,0 +1,230 @@
+"""In-place updates of parameters at the cost of their memory: one meaning, three forms.
+
+Every function takes sequences of tensors of equal shapes, as a model's parameters come, and is
+dispatched once: `use_reference` -> the plain torch form that defines the meaning; CUDA tensors with
+CuPy at hand -> the device form; CPU tensors -> the compiled form; anything else (other types,
+strided tensors) -> the plain form. All forms give the same bits.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ctta.kernels.draws import RESTORE, Draw
+
+__all__ = [
+    "RESTORE",
+    "Draw",
+    "ema_",
+    "ema_restore_",
+    "fisher_restore_",
+    "fisher_restore_twice_",
+    "masked_ema_",
+    "quadratic_prior_",
+    "recorded",
+    "restore_",
+    "restore_where_",
+    "squared_quantile",
+    "use_reference",
+]
+
+SUPPORTED = (torch.float32, torch.float64)
+_settings: dict[str, Any] = {"reference": False, "ran": set()}
+
+
+@contextmanager
+def use_reference(wanted: bool = True) -> Iterator[None]:
+    """Inside, every call takes the plain torch form."""
+    before = _settings["reference"]
+    _settings["reference"] = wanted
+    try:
+        yield
+    finally:
+        _settings["reference"] = before
+
+
+@contextmanager
+def recorded() -> Iterator[set[str]]:
+    """The forms that ran inside: of ``reference``, ``cpu`` and ``gpu``."""
+    before, _settings["ran"] = _settings["ran"], set()
+    try:
+        yield _settings["ran"]
+    finally:
+        _settings["ran"] = before
+
+
+@cache
+def has_cupy() -> bool:
+    """Whether the device form can be imported."""
+    return importlib.util.find_spec("cupy") is not None
+
+
+def form(*groups: Iterable[Tensor | None]) -> ModuleType:
+    """The form for these tensors."""
+    name = "reference" if _settings["reference"] else fastest([t for g in groups for t in g])
+    _settings["ran"].add(name)
+    return importlib.import_module(f"ctta.kernels.{name}")
+
+
+def fastest(tensors: Sequence[Tensor | None]) -> str:
+    """The name of the fastest form that can take all the tensors."""
+    present = [t for t in tensors if t is not None]
+    floating = {t.dtype for t in present if t.dtype != torch.bool}
+    kinds = {t.device.type for t in present}
+    if not all(t.is_contiguous() for t in present) or len(kinds) != 1:
+        return "reference"
+    if kinds == {"cuda"} and has_cupy():
+        return "gpu" if floating <= {*SUPPORTED, torch.bfloat16, torch.float16} else "reference"
+    return (
+        "cpu"
+        if kinds == {"cpu"} and len(floating) == 1 and floating <= {*SUPPORTED}
+        else "reference"
+    )
+
+
+def written(tensors: Iterable[Tensor]) -> None:
+    """Tell autograd that the tensors have changed: a raw write does not."""
+    torch.autograd.graph.increment_version(list(tensors))
+
+
+def each(decay: float | Sequence[float], tensors: Sequence[Tensor]) -> Sequence[float]:
+    """One decay a tensor."""
+    return [decay] * len(tensors) if isinstance(decay, (int, float)) else decay
+
+
+@torch.no_grad()
+def ema_(
+    teacher: Iterable[Tensor], student: Iterable[Tensor], decay: float | Sequence[float]
+) -> None:
+    """``teacher <- decay teacher + (1 - decay) student``; three roundings, as the official codes.
+
+    Args:
+        teacher: moved in place.
+        student: of the same shapes.
+        decay: one for all, or one a tensor.
+    """
+    mine, theirs = list(teacher), list(student)
+    form(mine, theirs).ema_(mine, theirs, each(decay, mine))
+    written(mine)
+
+
+@torch.no_grad()
+def restore_(parameters: Iterable[Tensor], start: Iterable[Tensor], draw: Draw) -> None:
+    """The elements that ``draw`` chooses go back to their start."""
+    own, source = list(parameters), list(start)
+    form(own, source).restore_(own, source, draw)
+    written(own)
+
+
+@torch.no_grad()
+def restore_where_(
+    parameters: Iterable[Tensor], start: Iterable[Tensor], masks: Iterable[Tensor]
+) -> None:
+    """The elements whose mask is true go back to their start."""
+    own, source, where = list(parameters), list(start), list(masks)
+    form(own, source, where).restore_where_(own, source, where)
+    written(own)
+
+
+@torch.no_grad()
+def ema_restore_(
+    teacher: Iterable[Tensor],
+    student: Iterable[Tensor],
+    start: Iterable[Tensor],
+    decay: float | Sequence[float],
+    draw: Draw,
+) -> None:
+    """`ema_` of the teacher, then `restore_` of the student, in one pass."""
+    mine, theirs, source = list(teacher), list(student), list(start)
+    form(mine, theirs, source).ema_restore_(mine, theirs, source, each(decay, mine), draw)
+    written([*mine, *theirs])
+
+
+@torch.no_grad()
+def squared_quantile(
+    gradients: Iterable[Tensor | None], like: Iterable[Tensor], level: float
+) -> Tensor:
+    """The exact quantile of all squared gradients together, linear between neighbours.
+
+    Args:
+        gradients: None counts as zeros.
+        like: the parameters, for the shapes of those.
+        level: in [0, 1].
+
+    Returns:
+        A 0-dim tensor on the gradients' device; nothing waits for the device.
+    """
+    own, shapes = list(gradients), list(like)
+    found: Tensor = form(own, shapes).squared_quantile(own, shapes, level)
+    return found
+
+
+@torch.no_grad()
+def fisher_restore_(
+    teacher: Iterable[Tensor],
+    student: Iterable[Tensor],
+    start: Iterable[Tensor],
+    gradients: Iterable[Tensor | None],
+    threshold: Tensor,
+    decay: float,
+    *,
+    twice: bool = False,
+) -> None:
+    """`ema_` of the teacher; the student's elements of small squared gradient go back; one pass.
+
+    Args:
+        teacher: moved in place.
+        student: put back to ``start`` where the squared gradient is strictly below ``threshold``.
+        start: of the student.
+        gradients: of the student; None counts as zeros.
+        threshold: 0-dim.
+        decay: of the teacher.
+        twice: the teacher then moves a second time, but takes the student's value where that was
+            put back.
+    """
+    mine, theirs, source, own = list(teacher), list(student), list(start), list(gradients)
+    chosen = form(mine, theirs, source, own, [threshold])
+    name = "fisher_restore_twice_" if twice else "fisher_restore_"
+    getattr(chosen, name)(mine, theirs, source, own, threshold, decay)
+    written([*mine, *theirs])
+
+
+@torch.no_grad()
+def masked_ema_(
+    teacher: Iterable[Tensor],
+    student: Iterable[Tensor],
+    gradients: Iterable[Tensor | None],
+    threshold: Tensor,
+    decay: float,
+) -> None:
+    """`ema_` of those elements whose squared gradient is strictly below ``threshold``."""
+    mine, theirs, own = list(teacher), list(student), list(gradients)
+    form(mine, theirs, own, [threshold]).masked_ema_(mine, theirs, own, threshold, decay)
+    written(mine)
+
+
+@torch.no_grad()
+def quadratic_prior_(
+    gradients: Iterable[Tensor],
+    parameters: Iterable[Tensor],
+    mean: Iterable[Tensor],
+    weights: Iterable[Tensor],
+    scale: float,
+) -> Tensor:
+    """Add the gradient of ``scale sum weights (parameter - mean)^2`` to ``gradients``.
+
+    Returns:
+        That sum, float64, 0-dim, added up in a fixed order on each kind of device.
+    """
+    own, at, centre, weight = list(gradients), list(parameters), list(mean), list(weights)
+    value: Tensor = form(own, at, centre, weight).quadratic_prior_(own, at, centre, weight, scale)
+    written(own)
+    return value

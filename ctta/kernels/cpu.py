@@ -1,0 +1,300 @@
+"""The kernels on the CPU: one pass over memory each, compiled by Numba, on one thread.
+
+Bit-equal to the reference, but for the order of summation of a prior's value. Restoration touches
+only the chosen elements; the quantile is found in two reads, by a histogram of the leading bits and
+a selection among the elements of the bin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ctta.counter.compiled import for_cpu, philox
+from ctta.kernels.draws import BLOCK, GUIDE_BITS, Draw, gap_table
+from ctta.kernels.reference import Gradients, Tensors
+
+Array = NDArray[Any]
+LANES = 16  # Philox counters at a time
+BINS = 1 << 11
+KEYS = {  # the bits of a square in an integer, and how far up the leading 11 below the sign are
+    torch.float32: (np.float32, np.uint32, 20),
+    torch.float64: (np.float64, np.uint64, 52),
+}
+
+
+def flat(tensors: Tensors) -> list[Array]:
+    """Arrays that share the tensors' memory."""
+    return [t.detach().view(-1).numpy() for t in tensors]
+
+
+def flat_gradients(gradients: Gradients, like: Tensors) -> list[Array]:
+    """The same for gradients; zeros where there is none."""
+    return flat(
+        [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, like, strict=True)]
+    )
+
+
+def two(decay: float, like: Array) -> tuple[Any, Any]:
+    """The decay and its complement in the type of ``like``."""
+    return like.dtype.type(decay), like.dtype.type(1 - decay)
+
+
+@for_cpu
+def _ema(teacher, student, decay, rest):  # type: ignore[no-untyped-def]
+    for i in range(len(teacher)):
+        teacher[i] = teacher[i] * decay + student[i] * rest
+
+
+def ema_(teacher: Tensors, student: Tensors, decays: Sequence[float]) -> None:
+    for mine, theirs, decay in zip(flat(teacher), flat(student), decays, strict=True):
+        _ema(mine, theirs, *two(decay, mine))
+
+
+@for_cpu
+def _sparse(parameter, start, first, thresholds, guide, step, stream, key0, key1):  # type: ignore[no-untyped-def]
+    c0, c1 = np.empty(LANES, np.uint32), np.empty(LANES, np.uint32)
+    c2, c3 = np.empty(LANES, np.uint32), np.empty(LANES, np.uint32)
+    n = len(parameter)
+    for block in range(first // BLOCK, (first + n - 1) // BLOCK + 1):
+        origin = block * BLOCK - first  # of the block, in the tensor
+        stop = min(BLOCK, n - origin)
+        position, word = np.int64(-1), 0
+        while True:
+            lane = (word >> 2) % LANES
+            if word % (4 * LANES) == 0:
+                for i in range(LANES):
+                    c0[i], c1[i], c2[i], c3[i] = block, (word >> 2) + i, step, stream
+                philox(c0, c1, c2, c3, key0, key1)
+            part = word & 3
+            if part == 0:
+                w = c0[lane]
+            elif part == 1:
+                w = c1[lane]
+            elif part == 2:
+                w = c2[lane]
+            else:
+                w = c3[lane]
+            gap = np.int64(guide[w >> (32 - GUIDE_BITS)])
+            while gap < BLOCK and thresholds[gap] <= w:
+                gap += 1
+            position += gap + 1
+            if position >= stop:
+                break
+            i = origin + position
+            if i >= 0:
+                parameter[i] = start[i]
+            word += 1
+
+
+@for_cpu
+def _dense(parameter, start, first, below, step, stream, key0, key1):  # type: ignore[no-untyped-def]
+    c0, c1 = np.empty(LANES, np.uint32), np.empty(LANES, np.uint32)
+    c2, c3 = np.empty(LANES, np.uint32), np.empty(LANES, np.uint32)
+    n = len(parameter)
+    for block in range(first // BLOCK, (first + n - 1) // BLOCK + 1):
+        origin = block * BLOCK - first
+        for quad in range(0, BLOCK // 4, LANES):
+            for i in range(LANES):
+                c0[i], c1[i], c2[i], c3[i] = block, quad + i, step, stream
+            philox(c0, c1, c2, c3, key0, key1)
+            for lane in range(LANES):
+                i = origin + 4 * (quad + lane)
+                if 0 <= i < n and c0[lane] < below:
+                    parameter[i] = start[i]
+                if 0 <= i + 1 < n and c1[lane] < below:
+                    parameter[i + 1] = start[i + 1]
+                if 0 <= i + 2 < n and c2[lane] < below:
+                    parameter[i + 2] = start[i + 2]
+                if 0 <= i + 3 < n and c3[lane] < below:
+                    parameter[i + 3] = start[i + 3]
+
+
+def restore_(parameters: Tensors, start: Tensors, draw: Draw) -> None:
+    if not draw.prob:
+        return
+    first = 0
+    for parameter, source in zip(flat(parameters), flat(start), strict=True):
+        if draw.dense:
+            _dense(parameter, source, first, draw.below, draw.step, draw.stream, *draw.key)
+        elif len(parameter):
+            table = gap_table(draw.prob)
+            _sparse(parameter, source, first, table.thresholds, table.guide,
+                    draw.step, draw.stream, *draw.key)  # fmt: skip
+        first += len(parameter)
+
+
+def ema_restore_(
+    teacher: Tensors, student: Tensors, start: Tensors, decays: Sequence[float], draw: Draw
+) -> None:
+    ema_(teacher, student, decays)
+    restore_(student, start, draw)
+
+
+@for_cpu
+def _restore_where(parameter, start, mask):  # type: ignore[no-untyped-def]
+    for i in range(len(parameter)):
+        parameter[i] = start[i] if mask[i] else parameter[i]
+
+
+def restore_where_(parameters: Tensors, start: Tensors, masks: Tensors) -> None:
+    for parameter, source, mask in zip(flat(parameters), flat(start), flat(masks), strict=True):
+        _restore_where(parameter, source, mask)
+
+
+@for_cpu
+def _histogram(gradient, squares, bits, shift, counts):  # type: ignore[no-untyped-def]
+    for first in range(0, len(gradient), len(squares)):
+        n = min(len(squares), len(gradient) - first)
+        for i in range(n):
+            squares[i] = gradient[first + i] * gradient[first + i]
+        for i in range(n):
+            counts[bits[i] >> shift] += 1
+
+
+@for_cpu
+def _gather(gradient, squares, bits, shift, low, high, out, n):  # type: ignore[no-untyped-def]
+    for first in range(0, len(gradient), len(squares)):
+        stop = min(len(squares), len(gradient) - first)
+        for i in range(stop):
+            squares[i] = gradient[first + i] * gradient[first + i]
+        for i in range(stop):
+            key = bits[i] >> shift
+            if low <= key <= high:
+                out[n] = squares[i]
+                n += 1
+    return n
+
+
+def squared_quantile(gradients: Gradients, like: Tensors, level: float) -> Tensor:
+    arrays = flat([g for g in gradients if g is not None])
+    n_zeros = sum(p.numel() for g, p in zip(gradients, like, strict=True) if g is None)
+    floats, integers, up = KEYS[like[0].dtype]
+    squares = np.empty(BLOCK, floats)
+    bits, shift = squares.view(integers), integers(up)
+    counts = np.zeros(2 * BINS, np.int64)  # a NaN may carry a sign
+    counts[0] = n_zeros
+    for array in arrays:
+        _histogram(array, squares, bits, shift, counts)
+    n_all = int(counts.sum())
+    position = level * (n_all - 1)
+    rank = math.floor(position)
+    last = min(rank + 1, n_all - 1)
+    upto = counts.cumsum()
+    low, high = np.searchsorted(upto, [rank, last], "right")
+    before = int(upto[low] - counts[low])
+    found = np.zeros(int(upto[high]) - before, floats)
+    n = n_zeros if low == 0 else 0
+    for array in arrays:
+        n = _gather(array, squares, bits, shift, low, high, found, n)
+    found.partition([rank - before, last - before])
+    first, second = torch.from_numpy(found[[rank - before, last - before]]).unbind()
+    return first if last == rank else first + (position - rank) * (second - first)
+
+
+@for_cpu
+def _fisher_restore(teacher, student, start, gradient, threshold, decay, rest):  # type: ignore[no-untyped-def]
+    for i in range(len(teacher)):
+        teacher[i] = teacher[i] * decay + student[i] * rest
+        below = gradient[i] * gradient[i] < threshold
+        student[i] = start[i] if below else student[i]
+
+
+def fisher_restore_(
+    teacher: Tensors,
+    student: Tensors,
+    start: Tensors,
+    gradients: Gradients,
+    threshold: Tensor,
+    decay: float,
+) -> None:
+    over_all(_fisher_restore, teacher, student, start, gradients, threshold, decay)
+
+
+@for_cpu
+def _fisher_restore_twice(teacher, student, start, gradient, threshold, decay, rest):  # type: ignore[no-untyped-def]
+    for i in range(len(teacher)):
+        below = gradient[i] * gradient[i] < threshold
+        moved = teacher[i] * decay + student[i] * rest
+        student[i] = start[i] if below else student[i]
+        moved = moved * decay + student[i] * rest
+        teacher[i] = student[i] if below else moved
+
+
+def fisher_restore_twice_(
+    teacher: Tensors,
+    student: Tensors,
+    start: Tensors,
+    gradients: Gradients,
+    threshold: Tensor,
+    decay: float,
+) -> None:
+    over_all(_fisher_restore_twice, teacher, student, start, gradients, threshold, decay)
+
+
+def over_all(
+    compiled: Any,
+    teacher: Tensors,
+    student: Tensors,
+    start: Tensors,
+    gradients: Gradients,
+    threshold: Tensor,
+    decay: float,
+) -> None:
+    """Call ``compiled`` for each parameter."""
+    bound = threshold.numpy()[()]
+    for t, p, s, g in zip(
+        flat(teacher), flat(student), flat(start), flat_gradients(gradients, student), strict=True
+    ):
+        compiled(t, p, s, g, bound, *two(decay, t))
+
+
+@for_cpu
+def _masked_ema(teacher, student, gradient, threshold, decay, rest):  # type: ignore[no-untyped-def]
+    for i in range(len(teacher)):
+        below = gradient[i] * gradient[i] < threshold
+        teacher[i] = teacher[i] * decay + student[i] * rest if below else teacher[i]
+
+
+def masked_ema_(
+    teacher: Tensors, student: Tensors, gradients: Gradients, threshold: Tensor, decay: float
+) -> None:
+    bound = threshold.numpy()[()]
+    for t, p, g in zip(
+        flat(teacher), flat(student), flat_gradients(gradients, student), strict=True
+    ):
+        _masked_ema(t, p, g, bound, *two(decay, t))
+
+
+@for_cpu
+def _quadratic_prior(gradient, parameter, mean, weight, slope, sums):  # type: ignore[no-untyped-def]
+    n, lanes = len(gradient), len(sums)
+    whole = n - n % lanes
+    for i in range(0, whole, lanes):
+        for j in range(lanes):
+            away = parameter[i + j] - mean[i + j]
+            sums[j] += np.float64(weight[i + j] * (away * away))
+            gradient[i + j] += weight[i + j] * slope * away
+    for i in range(whole, n):
+        away = parameter[i] - mean[i]
+        sums[i - whole] += np.float64(weight[i] * (away * away))
+        gradient[i] += weight[i] * slope * away
+
+
+def quadratic_prior_(
+    gradients: Tensors, parameters: Tensors, mean: Tensors, weights: Tensors, scale: float
+) -> Tensor:
+    total = 0.0
+    for g, p, m, w in zip(
+        flat(gradients), flat(parameters), flat(mean), flat(weights), strict=True
+    ):
+        sums = np.zeros(8)
+        _quadratic_prior(g, p, m, w, g.dtype.type(2 * scale), sums)
+        total += float(sums.sum())
+    return torch.tensor(scale * total, dtype=torch.float64)

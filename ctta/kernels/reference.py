@@ -1,0 +1,120 @@
+"""What the kernels mean, in plain torch. Every product and every sum is rounded on its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ctta.kernels.draws import Draw, chosen
+
+Tensors = Sequence[Tensor]
+Gradients = Sequence[Tensor | None]
+
+
+def ema_(teacher: Tensors, student: Tensors, decays: Sequence[float]) -> None:
+    """``teacher <- decay teacher + (1 - decay) student``."""
+    for mine, theirs, decay in zip(teacher, student, decays, strict=True):
+        moved_(mine, theirs, decay)
+
+
+def moved_(mine: Tensor, theirs: Tensor, decay: float) -> Tensor:
+    """One tensor of `ema_`: two products and their sum, as the official codes round them."""
+    return mine.mul_(decay).add_(theirs.to(mine.dtype) * (1 - decay))
+
+
+def restore_(parameters: Tensors, start: Tensors, draw: Draw) -> None:
+    """Chosen elements go back to their start."""
+    first = 0
+    for parameter, source in zip(parameters, start, strict=True):
+        mask = chosen(draw, first, parameter.numel(), parameter.device).view(parameter.shape)
+        parameter.copy_(torch.where(mask, source, parameter))
+        first += parameter.numel()
+
+
+def restore_where_(parameters: Tensors, start: Tensors, masks: Tensors) -> None:
+    """Elements where a mask is true go back to their start."""
+    for parameter, source, mask in zip(parameters, start, masks, strict=True):
+        parameter.copy_(torch.where(mask, source, parameter))
+
+
+def ema_restore_(
+    teacher: Tensors, student: Tensors, start: Tensors, decays: Sequence[float], draw: Draw
+) -> None:
+    """The teacher moves, then the student is restored."""
+    ema_(teacher, student, decays)
+    restore_(student, start, draw)
+
+
+def squared_quantile(gradients: Gradients, like: Tensors, level: float) -> Tensor:
+    """The quantile of all squared gradients together, linear between neighbours; no sort."""
+    squares = torch.cat([square(g, p).flatten() for g, p in zip(gradients, like, strict=True)])
+    position = level * (len(squares) - 1)
+    low = math.floor(position)
+    first = squares.kthvalue(low + 1).values
+    if low + 1 == len(squares):
+        return first
+    second = squares.kthvalue(low + 2).values
+    return first + (position - low) * (second - first)
+
+
+def square(gradient: Tensor | None, like: Tensor) -> Tensor:
+    """The squared gradient; zero where there is none."""
+    return torch.zeros_like(like) if gradient is None else gradient.square()
+
+
+def fisher_restore_(
+    teacher: Tensors,
+    student: Tensors,
+    start: Tensors,
+    gradients: Gradients,
+    threshold: Tensor,
+    decay: float,
+) -> None:
+    """The teacher moves, then the student's elements of squares below the threshold go back."""
+    for mine, theirs, source, gradient in zip(teacher, student, start, gradients, strict=True):
+        moved_(mine, theirs, decay)
+        below = square(gradient, theirs) < threshold
+        theirs.copy_(torch.where(below, source, theirs))
+
+
+def fisher_restore_twice_(
+    teacher: Tensors,
+    student: Tensors,
+    start: Tensors,
+    gradients: Gradients,
+    threshold: Tensor,
+    decay: float,
+) -> None:
+    """As `fisher_restore_`, then the teacher moves again, or is put back with the student."""
+    for mine, theirs, source, gradient in zip(teacher, student, start, gradients, strict=True):
+        below = square(gradient, theirs) < threshold
+        moved_(mine, theirs, decay)
+        theirs.copy_(torch.where(below, source, theirs))
+        moved_(mine, theirs, decay)
+        mine.copy_(torch.where(below, theirs, mine))
+
+
+def masked_ema_(
+    teacher: Tensors, student: Tensors, gradients: Gradients, threshold: Tensor, decay: float
+) -> None:
+    """The teacher moves where the squared gradient is below the threshold."""
+    for mine, theirs, gradient in zip(teacher, student, gradients, strict=True):
+        below = square(gradient, theirs) < threshold
+        mine.copy_(torch.where(below, moved_(mine.clone(), theirs, decay), mine))
+
+
+def quadratic_prior_(
+    gradients: Tensors, parameters: Tensors, mean: Tensors, weights: Tensors, scale: float
+) -> Tensor:
+    """Adds the gradient of ``scale sum weights (parameter - mean)^2``; returns that value."""
+    values = []
+    for gradient, parameter, centre, weight in zip(
+        gradients, parameters, mean, weights, strict=True
+    ):
+        away = parameter - centre
+        values.append((weight * away.square()).sum(dtype=torch.float64))
+        gradient.add_(weight * (2 * scale) * away)
+    return scale * torch.stack(values).sum()
