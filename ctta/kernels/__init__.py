@@ -222,7 +222,7 @@ def quadratic_prior_(
     """Add the gradient of ``scale sum weights (parameter - mean)^2`` to ``gradients``.
 
     Returns:
-        That sum, float64, 0-dim, added up in a fixed order on each kind of device.
+        The sum without ``scale``, float64, 0-dim, added up in a fixed order on each kind of device.
     """
     own, at, centre, weight = list(gradients), list(parameters), list(mean), list(weights)
     value: Tensor = form(own, at, centre, weight).quadratic_prior_(own, at, centre, weight, scale)

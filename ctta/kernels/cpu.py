@@ -297,4 +297,4 @@ def quadratic_prior_(
         sums = np.zeros(8)
         _quadratic_prior(g, p, m, w, g.dtype.type(2 * scale), sums)
         total += float(sums.sum())
-    return torch.tensor(scale * total, dtype=torch.float64)
+    return torch.tensor(total, dtype=torch.float64)

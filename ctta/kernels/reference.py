@@ -49,14 +49,19 @@ def ema_restore_(
 
 
 def squared_quantile(gradients: Gradients, like: Tensors, level: float) -> Tensor:
-    """The quantile of all squared gradients together, linear between neighbours; no sort."""
-    squares = torch.cat([square(g, p).flatten() for g, p in zip(gradients, like, strict=True)])
-    position = level * (len(squares) - 1)
+    """The quantile of all squared gradients together."""
+    squares = [square(g, p).flatten() for g, p in zip(gradients, like, strict=True)]
+    return quantile(torch.cat(squares), level)
+
+
+def quantile(values: Tensor, level: float) -> Tensor:
+    """The quantile of a flat tensor, linear between neighbours, without a sort of all of it."""
+    position = level * (len(values) - 1)
     low = math.floor(position)
-    first = squares.kthvalue(low + 1).values
-    if low + 1 == len(squares):
+    first = values.kthvalue(low + 1).values
+    if low + 1 == len(values):
         return first
-    second = squares.kthvalue(low + 2).values
+    second = values.kthvalue(low + 2).values
     return first + (position - low) * (second - first)
 
 
@@ -109,7 +114,7 @@ def masked_ema_(
 def quadratic_prior_(
     gradients: Tensors, parameters: Tensors, mean: Tensors, weights: Tensors, scale: float
 ) -> Tensor:
-    """Adds the gradient of ``scale sum weights (parameter - mean)^2``; returns that value."""
+    """Adds the gradient of ``scale sum weights (parameter - mean)^2``; returns the sum."""
     values = []
     for gradient, parameter, centre, weight in zip(
         gradients, parameters, mean, weights, strict=True
@@ -117,4 +122,4 @@ def quadratic_prior_(
         away = parameter - centre
         values.append((weight * away.square()).sum(dtype=torch.float64))
         gradient.add_(weight * (2 * scale) * away)
-    return scale * torch.stack(values).sum()
+    return torch.stack(values).sum()

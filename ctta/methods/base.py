@@ -100,6 +100,7 @@ class Method(ABC, metaclass=MethodType):
             "episodic",
             "reset_kind",
             "start",
+            "seed",
             "observers",
             "counter",
         }
@@ -121,6 +122,7 @@ class Method(ABC, metaclass=MethodType):
         self.start: FlatState = {}
         self.observers: list[Observer] = []
         self.counter = PassCounter()
+        self.seed = seed
         self.generator = torch.Generator().manual_seed(seed)
         self.model = copy.deepcopy(model)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
+from ctta import kernels
 from ctta.methods.likelihood_ratio import LikelihoodRatio
 from ctta.models.source import SourceModel
 from ctta.parts.arguments import fraction, number
-from ctta.parts.restore import ema_parameters_
 
 # The number of normalisation parameters of ViT-B/16, for which Q is given.
 NOISE_IS_GIVEN_FOR = 38_400
@@ -63,12 +63,12 @@ class CMF(LikelihoodRatio):
     @torch.no_grad()
     def hold(self) -> None:
         hidden = self.hidden.values()
-        ema_parameters_(hidden, self.anchor.values(), self.hidden_decay)
+        kernels.ema_(hidden, self.anchor.values(), self.hidden_decay)
         self.hidden_var = self.hidden_decay**2 * self.hidden_var + self.noise
         gain = max((1 - self.noise) / (self.hidden_var + 1 - self.noise), LEAST_GAIN)
         gain = 1.0 if gain >= NO_GAIN else gain
         self.hidden_var *= gain
         if gain < 1:
-            ema_parameters_(hidden, self.trained.values(), gain)
-        ema_parameters_(self.trained.values(), hidden, self.student_decay)
+            kernels.ema_(hidden, self.trained.values(), gain)
+        kernels.ema_(self.trained.values(), hidden, self.student_decay)
         self.observe("beta", torch.tensor(gain, dtype=torch.float64))

@@ -16,7 +16,7 @@ from ctta.parts.augment import Augmentation
 from ctta.parts.batch_norm import named_weights_and_biases, use_batch_statistics, without_dropout
 from ctta.parts.losses import soft_cross_entropy, symmetric_cross_entropy
 from ctta.parts.optimizer import make_optimizer
-from ctta.parts.restore import RandomRestore, ema_
+from ctta.parts.restore import RandomRestore
 
 
 class CoTTA(Method):
@@ -35,7 +35,7 @@ class CoTTA(Method):
     """
 
     paper = "arXiv 2203.13591"
-    version = 2  # 1 rounded the moving average twice, the official code does three times
+    version = 3  # 1 rounded the moving average twice, 2 drew its masks from a generator
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class CoTTA(Method):
         self.anchor = copy.deepcopy(self.teacher)
         trained = named_weights_and_biases(self.model)
         self.optimizer = make_optimizer(trained.values(), optimizer)
-        self.restore = RandomRestore(trained, prob=restore_prob, generator=self.generator)
+        self.restore = RandomRestore(trained, prob=restore_prob, seed=self.seed)
         self.augment: Callable[[Tensor], Tensor] = Augmentation(self.generator)
 
     @torch.enable_grad()
@@ -71,8 +71,7 @@ class CoTTA(Method):
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        ema_(self.teacher, self.model, self.ema_decay)
-        self.restore(named_weights_and_biases(self.model))
+        self.restore.after_ema(self.teacher, self.model, self.ema_decay)
         self.observe("student_logits", logits)
         self.observe("loss", loss)
         return target

@@ -56,7 +56,7 @@ class EATA(ETA):
     def artefact(self, source: SourceData) -> Artefact:
         if not self.uses_source_data:
             return {}
-        chosen = source.drawn(self.source_samples, seed=self.arguments["seed"])
+        chosen = source.drawn(self.source_samples, seed=self.seed)
         images = (x.to(self.device) for x, _ in chosen.batches(self.source_batch_size))
         return dict(source_fisher(self.model, self.trained, images))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -16,7 +15,7 @@ from ctta.parts.arguments import count, fraction, number, one_of
 from ctta.parts.batch_norm import named_weights_and_biases
 from ctta.parts.fisher_mask import FisherMask
 from ctta.parts.posterior import SwagRecipe, fit_posterior
-from ctta.parts.restore import ema_
+from ctta.parts.prior import pull_
 
 
 class PETAL(CoTTA):
@@ -44,11 +43,11 @@ class PETAL(CoTTA):
     """
 
     paper = "arXiv 2212.09713"
-    version = 1
+    version = 2  # 1 drew its masks from a generator, and added the prior before the backward pass
     uses_source_data = True
     artefact_depends_on = ("swag_epochs", "swag_batch_size", "swag_first_lr", "swag_last_lr")
     not_state = CoTTA.not_state | {  # none of it moves
-        "prior_mean", "prior_variance", "source_model"}  # fmt: skip
+        "prior_mean", "prior_variance", "precision", "source_model"}  # fmt: skip
 
     def __init__(
         self,
@@ -75,51 +74,49 @@ class PETAL(CoTTA):
         named = dict(self.model.named_parameters())
         self.prior_mean = {name: p.detach().clone() for name, p in named.items()}
         self.prior_variance = {name: torch.ones_like(p) for name, p in self.prior_mean.items()}
+        self.precision: dict[str, Tensor] | None = None  # of the prior; from its variance
 
     @torch.enable_grad()
     def adapt(self, x: Tensor) -> Tensor:
         logits: Tensor = self.model(x)
         target = self.pseudo_label(x)
-        divergence, pull = self.divergence(logits, target), self.pull()
-        loss = divergence + self.prior_weight * pull
+        divergence = self.divergence(logits, target)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        divergence.backward()  # type: ignore[no-untyped-call]
+        pull = self.pull()
         trained = named_weights_and_biases(self.model)
         mask = None
         if self.fisher_quantile is not None:
             mask = FisherMask(trained, self.fisher_quantile)
         self.optimizer.step()
-        ema_(self.teacher, self.model, self.ema_decay)
-        self.put_back(trained, mask)
+        self.move(mask)
         self.observe("student_logits", logits)
-        self.observe("loss", loss)
+        self.observe("loss", divergence + self.prior_weight * pull)
         self.observe("loss_H", divergence)
         self.observe("loss_reg", pull)
         return target
 
     def pull(self) -> Tensor:
-        """R = ``1/2 sum (theta - mean)^2 / (variance + damping)``."""
-        parts = [
-            (
-                (p - self.prior_mean[name]).square()
-                / (self.prior_variance[name] + self.prior_damping)
-            ).sum()
-            for name, p in self.model.named_parameters()
-        ]
-        return 0.5 * torch.stack(parts).sum()
+        """Adds the gradient of ``prior_weight R`` to the parameters' own, and returns
+        R = ``1/2 sum (theta - mean)^2 / (variance + damping)``.
+        """
+        if self.precision is None:
+            spread = {n: v + self.prior_damping for n, v in self.prior_variance.items()}
+            self.precision = {name: 1 / value for name, value in spread.items()}
+        parameters = dict(self.model.named_parameters())
+        return pull_(parameters, self.prior_mean, self.precision, self.prior_weight / 2) / 2
 
-    @torch.no_grad()
-    def put_back(self, trained: Mapping[str, Tensor], mask: FisherMask | None) -> None:
-        """Masked weights of the student go back to its start."""
+    def move(self, mask: FisherMask | None) -> None:
+        """The teacher follows; masked weights of the student go back to its start."""
         if mask is None:
-            self.restore(trained)
+            self.restore.after_ema(self.teacher, self.model, self.ema_decay)
             return
-        for name, chosen in mask.by_name().items():
-            trained[name].copy_(torch.where(chosen, self.restore.start[name], trained[name]))
-        self.observe("fim", mask.squares)
-        self.observe("fim_threshold", mask.threshold)
-        self.observe("fim_mask", mask.flat)
-        self.observe("fim_restored", mask.flat.sum())
+        mask.after_ema(self.teacher, self.model, self.restore.start, self.ema_decay)
+        if self.observers:
+            self.observe("fim", mask.squares)
+            self.observe("fim_threshold", mask.threshold)
+            self.observe("fim_mask", mask.flat)
+            self.observe("fim_restored", mask.flat.sum())
 
     def artefact(self, source: SourceData) -> Artefact:
         assert self.source_model is not None, "prepared already"
@@ -136,7 +133,7 @@ class PETAL(CoTTA):
 
     @torch.no_grad()
     def install(self, artefact: Artefact, source: SourceData) -> None:
-        self.source_model = None
+        self.source_model = self.precision = None
         for name, parameter in self.model.named_parameters():
             mean, variance = artefact[f"mean/{name}"], artefact[f"variance/{name}"]
             assert isinstance(mean, Tensor)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ctta.data.source import SourceData
 from ctta.methods.base import Artefact, Method
@@ -19,7 +19,7 @@ from ctta.parts.fisher import source_fisher
 from ctta.parts.fisher_mask import FisherMask
 from ctta.parts.losses import symmetric_cross_entropy
 from ctta.parts.optimizer import make_optimizer
-from ctta.parts.restore import ema_
+from ctta.parts.prior import pull_
 
 
 class PSMT(Method):
@@ -45,7 +45,7 @@ class PSMT(Method):
     """
 
     paper = "arXiv 2407.02253"
-    version = 1
+    version = 2  # 1 added the penalty before the backward pass
     uses_source_data = True
     artefact_depends_on = ("source_batch_size", "source_samples", "seed")
     not_state = Method.not_state | {"fisher", "anchor"}  # neither moves along the stream
@@ -85,52 +85,37 @@ class PSMT(Method):
     def adapt(self, x: Tensor) -> Tensor:
         logits: Tensor = self.model(x if self.variant == "official" else self.augment(x))
         target = self.predict(x)
-        trained = named_weights_and_biases(self.model)
-        loss = symmetric_cross_entropy(logits, target).mean() + self.penalty(trained)
+        divergence = symmetric_cross_entropy(logits, target).mean()
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self.variant == "official":
-            mask = FisherMask(trained, self.fisher_quantile)
-            self.optimizer.step()
-            self.restore_both(trained, mask)
-        else:
-            mask = FisherMask(trained, 1 - self.fisher_quantile)
-            self.optimizer.step()
-            self.move_unimportant(mask)
-        self.observe("loss", loss)
+        divergence.backward()  # type: ignore[no-untyped-call]
+        trained = named_weights_and_biases(self.model)
+        penalty = self.penalty(trained)
+        share = self.fisher_quantile
+        mask = FisherMask(trained, share if self.variant == "official" else 1 - share)
+        self.optimizer.step()
+        self.move(mask)
+        self.observe("loss", divergence + penalty)
         self.observe("threshold", mask.threshold)
         self.observe("student_logits", logits)
         self.observe("teacher_logits", target)
         return target + logits
 
-    def penalty(self, trained: Mapping[str, Tensor]) -> Tensor:
-        """``lambda sum F (theta - theta0)^2``."""
-        parts = [
-            (self.fisher[name] * (p - self.anchor[name]).square()).sum()
-            for name, p in trained.items()
-        ]
-        return self.fisher_weight * torch.stack(parts).sum()
+    def penalty(self, trained: Mapping[str, nn.Parameter]) -> Tensor:
+        """``lambda sum F (theta - theta0)^2``; its gradient is added to the parameters' own."""
+        weight = self.fisher_weight
+        return weight * pull_(trained, self.anchor, self.fisher, weight)
 
-    @torch.no_grad()
-    def restore_both(self, trained: Mapping[str, Tensor], mask: FisherMask) -> None:
-        """Teacher moves; masked weights of both go back; the teacher's others move once more."""
-        ema_(self.teacher, self.model, self.ema_decay)
-        teacher = named_weights_and_biases(self.teacher)
-        for name, chosen in mask.by_name().items():
-            self.observe(f"mask/{name}", chosen)
-            trained[name].copy_(torch.where(chosen, self.anchor[name], trained[name]))
-        ema_(self.teacher, self.model, self.ema_decay)
-        for name, chosen in mask.by_name().items():
-            teacher[name].copy_(torch.where(chosen, trained[name], teacher[name]))
-
-    @torch.no_grad()
-    def move_unimportant(self, mask: FisherMask) -> None:
-        """The teacher's weights follow the student where the mask says that they matter little."""
-        teacher = named_weights_and_biases(self.teacher)
-        kept = {name: p.clone() for name, p in teacher.items()}
-        ema_(self.teacher, self.model, self.ema_decay)
-        for name, chosen in mask.by_name().items():
-            teacher[name].copy_(torch.where(chosen, teacher[name], kept[name]))
+    def move(self, mask: FisherMask) -> None:
+        """Official: the teacher moves, the least important weights of both go back, the teacher's
+        others move once more. Paper: the teacher's less important weights move.
+        """
+        if self.variant == "official":
+            mask.after_ema(self.teacher, self.model, self.anchor, self.ema_decay, twice=True)
+        else:
+            mask.ema_(self.teacher, self.ema_decay)
+        if self.observers:
+            for name, chosen in mask.by_name().items():
+                self.observe(f"mask/{name}", chosen)
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
@@ -138,7 +123,7 @@ class PSMT(Method):
         return logits
 
     def artefact(self, source: SourceData) -> Artefact:
-        chosen = source.drawn(self.source_samples, seed=self.arguments["seed"])
+        chosen = source.drawn(self.source_samples, seed=self.seed)
         images = (x.to(self.device) for x, _ in chosen.batches(self.source_batch_size))
         return dict(source_fisher(self.model, named_weights_and_biases(self.model), images))
 

@@ -170,7 +170,7 @@ class RMT(Method):
 
     def endless(self, source: SourceData) -> SourceBatches:
         """Source batches from the first one on."""
-        seed = derive(self.arguments["seed"], "source batches") if self.shuffle_source else None
+        seed = derive(self.seed, "source batches") if self.shuffle_source else None
         return SourceBatches(source, self.source_batch_size, seed=seed)
 
     @torch.no_grad()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
+from ctta import kernels
 from ctta.methods.likelihood_ratio import LikelihoodRatio
 from ctta.models.source import SourceModel
 from ctta.parts.arguments import fraction
-from ctta.parts.restore import ema_parameters_
 
 
 class ROID(LikelihoodRatio):
@@ -31,6 +29,5 @@ class ROID(LikelihoodRatio):
         self.source_share = fraction("source_share", source_share)
         self.anchor = {name: p.detach().clone() for name, p in self.trained.items()}
 
-    @torch.no_grad()
     def hold(self) -> None:
-        ema_parameters_(self.trained.values(), self.anchor.values(), 1 - self.source_share)
+        kernels.ema_(self.trained.values(), self.anchor.values(), 1 - self.source_share)

@@ -24,7 +24,7 @@ from ctta.parts.augment import Augmentation
 from ctta.parts.batch_norm import use_batch_statistics
 from ctta.parts.losses import soft_cross_entropy, symmetric_cross_entropy
 from ctta.parts.optimizer import make_optimizer
-from ctta.parts.restore import RandomRestore, ema_parameters_
+from ctta.parts.restore import RandomRestore
 
 
 class ViDA(Method):
@@ -57,7 +57,7 @@ class ViDA(Method):
     """
 
     paper = "arXiv 2306.04344"
-    version = 1
+    version = 2  # 1 drew its masks from a generator
     uses_source_data = True
     artefact_depends_on = ("low_rank", "high_rank", "seed", "warmup_epochs", "warmup_lr",
                            "warmup_batch_size")  # fmt: skip
@@ -119,7 +119,7 @@ class ViDA(Method):
         ]
         self.optimizer = make_optimizer(groups, optimizer)
         self.restore = RandomRestore(
-            dict(self.model.named_parameters()), prob=restore_prob or 0.0, generator=self.generator
+            dict(self.model.named_parameters()), prob=restore_prob or 0.0, seed=self.seed
         )
         self.augment: Callable[[Tensor], Tensor] = Augmentation(self.generator)
 
@@ -133,12 +133,9 @@ class ViDA(Method):
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        for part, decay in (
-            (other_parameters, self.ema_decay),
-            (adapter_parameters, self.adapter_ema_decay),
-        ):
-            ema_parameters_(part(self.teacher).values(), part(self.model).values(), decay)
-        self.restore(dict(self.model.named_parameters()))
+        decays = dict.fromkeys(other_parameters(self.model), self.ema_decay)
+        decays |= dict.fromkeys(adapter_parameters(self.model), self.adapter_ema_decay)
+        self.restore.after_ema(self.teacher, self.model, decays)
         self.observe("loss", loss)
         return target
 

@@ -2,51 +2,93 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-
-def quantile(values: Tensor, level: float) -> Tensor:
-    """The quantile of a flat tensor, linear between neighbours, without a sort of all of it."""
-    position = level * (len(values) - 1)
-    low = math.floor(position)
-    first = values.kthvalue(low + 1).values
-    if low + 1 == len(values):
-        return first
-    second = values.kthvalue(low + 2).values
-    return first + (position - low) * (second - first)
+from ctta import kernels
+from ctta.parts.restore import ema_except_
 
 
 class FisherMask:
     """Elements whose squared gradient is strictly below the quantile over the whole network.
 
     Ties at the threshold are not below it; if more than ``level`` of the gradients are zero,
-    nothing is.
+    nothing is. The gradients are read again when the mask is used, so they must stay as they are.
 
     Args:
         parameters: name -> parameter with its gradient; one without counts as zero.
         level: of the quantile, in [0, 1].
 
     Attributes:
-        squares: squared gradients, flat, in the order of the parameters.
         threshold: the quantile.
-        flat: true where an element is below it.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], level: float) -> None:
-        self.shapes = {name: p.shape for name, p in parameters.items()}
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters.values()]
-        self.squares = torch.cat([g.reshape(-1) for g in gradients]).square()
-        self.threshold = quantile(self.squares, level)
-        self.flat = self.squares < self.threshold
+        self.parameters = parameters
+        self.gradients = [p.grad for p in parameters.values()]
+        self.threshold = kernels.squared_quantile(self.gradients, parameters.values(), level)
+
+    def after_ema(
+        self,
+        teacher: nn.Module,
+        student: nn.Module,
+        start: Mapping[str, Tensor],
+        decay: float,
+        *,
+        twice: bool = False,
+    ) -> None:
+        """The teacher moves by ``decay``; then masked elements of the student are put back.
+
+        Args:
+            teacher: moved in place.
+            student: the parameters' owner.
+            start: by name, what masked elements go back to.
+            twice: the teacher moves once more, and is put back with the student.
+        """
+        mine = dict(teacher.named_parameters())
+        kernels.fisher_restore_(
+            [mine[name] for name in self.parameters],
+            self.parameters.values(),
+            [start[name] for name in self.parameters],
+            self.gradients,
+            self.threshold,
+            decay,
+            twice=twice,
+        )
+        for _ in range(2 if twice else 1):
+            ema_except_(teacher, student, self.parameters, decay)
+
+    def ema_(self, teacher: nn.Module, decay: float) -> None:
+        """The teacher's masked elements move by ``decay``, its others stay."""
+        mine = dict(teacher.named_parameters())
+        kernels.masked_ema_(
+            [mine[name] for name in self.parameters],
+            self.parameters.values(),
+            self.gradients,
+            self.threshold,
+            decay,
+        )
+
+    @property
+    def squares(self) -> Tensor:
+        """Squared gradients, flat, in the order of the parameters."""
+        found = [
+            torch.zeros_like(p) if g is None else g.square()
+            for g, p in zip(self.gradients, self.parameters.values(), strict=True)
+        ]
+        return torch.cat([square.flatten() for square in found])
+
+    @property
+    def flat(self) -> Tensor:
+        """True where an element is below the threshold, flat."""
+        return self.squares < self.threshold
 
     def by_name(self) -> dict[str, Tensor]:
         """name -> mask of the parameter's shape."""
-        parts = torch.split(self.flat, [shape.numel() for shape in self.shapes.values()])
+        parts = torch.split(self.flat, [p.numel() for p in self.parameters.values()])
         return {
-            name: part.view(shape)
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+            name: part.view(p.shape)
+            for (name, p), part in zip(self.parameters.items(), parts, strict=True)
         }

@@ -1,63 +1,84 @@
-"""Moving averages and stochastic restoration of parameters, in place."""
+"""Moving averages of models, and stochastic restoration."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import torch
 from torch import Tensor, nn
 
+from ctta import kernels
 from ctta.parts.arguments import fraction
 
 
 def ema_(teacher: nn.Module, student: nn.Module, decay: float) -> None:
     """``teacher <- decay teacher + (1-decay) student`` over all parameters, no buffers."""
-    ema_parameters_(teacher.parameters(), student.parameters(), decay)
+    kernels.ema_(teacher.parameters(), student.parameters(), decay)
 
 
-@torch.no_grad()
-def ema_parameters_(teacher: Iterable[Tensor], student: Iterable[Tensor], decay: float) -> None:
-    """``teacher <- decay teacher + (1-decay) student``, pair by pair."""
-    for mine, theirs in zip(teacher, student, strict=True):
-        mine.mul_(decay).add_(theirs * (1 - decay))  # three roundings, as the official codes
+def ema_except_(teacher: nn.Module, student: nn.Module, names: Iterable[str], decay: float) -> None:
+    """`ema_` of the parameters that are not among ``names``."""
+    left_out, mine = set(names), dict(teacher.named_parameters())
+    rest = {n: p for n, p in student.named_parameters() if n not in left_out}
+    if rest:
+        kernels.ema_([mine[name] for name in rest], rest.values(), decay)
 
 
 class RandomRestore:
     """Puts each element back to its start value with probability ``prob``, independently.
 
+    The optimizer's moments stay as they are.
+
     Args:
         parameters: name -> parameter; their values at this moment are the start values.
-        prob: in [0, 1]; 0 draws nothing.
-        generator: where the draws come from.
+        prob: in [0, 1].
+        seed: of the draws; they depend on it, on the number of earlier restorations and on the
+            place of an element among all, on nothing else.
 
     Raises:
         ValueError: ``prob`` outside [0, 1].
     """
 
-    def __init__(
-        self, parameters: Mapping[str, nn.Parameter], *, prob: float, generator: torch.Generator
-    ) -> None:
+    def __init__(self, parameters: Mapping[str, nn.Parameter], *, prob: float, seed: int) -> None:
         self.prob = fraction("restore_prob", prob)
-        self.generator = generator
+        self.seed = seed
+        self.step = 0
         self.start = {name: p.detach().clone() for name, p in parameters.items()}
 
-    def masks(self) -> Iterable[tuple[str, Tensor]]:
-        """Name -> mask of this update; true means restored."""
-        for name, start in self.start.items():
-            if self.prob:
-                drawn = torch.rand(start.shape, generator=self.generator) < self.prob
-                yield name, drawn.to(start.device)
+    def next_draw(self) -> kernels.Draw:
+        """The draw of the next restoration."""
+        self.step += 1
+        return kernels.Draw(self.prob, self.seed, self.step - 1)
 
-    @torch.no_grad()
     def __call__(self, parameters: Mapping[str, Tensor]) -> None:
-        """Restore ``parameters`` in place; the optimizer's moments stay as they are."""
-        for name, mask in self.masks():
-            parameters[name].copy_(torch.where(mask, self.start[name], parameters[name]))
+        """Restore ``parameters`` in place."""
+        own = [parameters[name] for name in self.start]
+        kernels.restore_(own, self.start.values(), self.next_draw())
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """The generator's state; the start values never move."""
-        return {"generator": self.generator.get_state()}
+    def after_ema(
+        self, teacher: nn.Module, student: nn.Module, decay: float | Mapping[str, float]
+    ) -> None:
+        """`ema_` of the teacher, then restore the student, in one pass.
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        Args:
+            teacher: moved in place.
+            student: restored in place.
+            decay: one for all parameters, or, if all are restored, one a name.
+        """
+        mine, theirs = dict(teacher.named_parameters()), dict(student.named_parameters())
+        kernels.ema_restore_(
+            [mine[name] for name in self.start],
+            [theirs[name] for name in self.start],
+            self.start.values(),
+            decay if isinstance(decay, float) else [decay[name] for name in self.start],
+            self.next_draw(),
+        )
+        if isinstance(decay, float):
+            ema_except_(teacher, student, self.start, decay)
+
+    def state_dict(self) -> dict[str, int]:
+        """How many draws there were; the start values never move."""
+        return {"step": self.step}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Go on drawing where the saved one stood."""
-        self.generator.set_state(state["generator"].cpu())
+        self.step = state["step"]

@@ -24,6 +24,7 @@ from views import RefusedError, ReplayedViews
 from ctta.assets import asset_dir
 from ctta.build import locate
 from ctta.data.source import SourceData
+from ctta.kernels import ema_, restore_where_
 from ctta.methods.base import Method
 from ctta.models.digits import TinyCNN, TinyViT
 from ctta.parts.adapters import add_adapters
@@ -414,18 +415,33 @@ class ReplayedRestore(RandomRestore):
     """Restores what the file says was drawn."""
 
     def __init__(self, case: Case, drawn: RandomRestore, updates: list[int]) -> None:
-        self.prob, self.generator, self.start = drawn.prob, drawn.generator, drawn.start
+        self.start, self.step = drawn.start, 0
         self.case, self.updates = case, updates
 
-    def masks(self) -> Iterator[tuple[str, Tensor]]:
+    def masks(self) -> Iterator[Tensor]:
         spec = self.case.spec
         for name, start in self.start.items():
             if spec["restore_mask"] == "array":
                 pattern = spec["restore_mask_arrays"]["pattern"].format(name=name)
                 mask = torch.as_tensor(self.case.arrays[pattern]).bool()
-                yield name, mask.reshape(-1, *start.shape)[self.updates[0] - 1]
-            elif spec["restore_mask"] == "all":
-                yield name, torch.ones_like(start, dtype=torch.bool)
+                yield mask.reshape(-1, *start.shape)[self.updates[0] - 1]
+            else:
+                yield torch.full_like(start, spec["restore_mask"] == "all", dtype=torch.bool)
+
+    def __call__(self, parameters: Mapping[str, Tensor]) -> None:
+        own = [parameters[name] for name in self.start]
+        restore_where_(own, self.start.values(), self.masks())
+
+    def after_ema(
+        self,
+        teacher: torch.nn.Module,
+        student: torch.nn.Module,
+        decay: float | Mapping[str, float],
+    ) -> None:
+        mine, theirs = dict(teacher.named_parameters()), dict(student.named_parameters())
+        decays = [decay if isinstance(decay, float) else decay[name] for name in mine]
+        ema_(mine.values(), [theirs[name] for name in mine], decays)
+        self(theirs)
 
 
 def check_trained(method: Method, expected: Any) -> None:

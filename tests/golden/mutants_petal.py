@@ -7,12 +7,11 @@ from unittest import mock
 
 import torch
 from mutant import Mutant, first_step_returned
-from mutants_psmt import Largest, NotStrict, PerTensor, Unsquared
+from mutants_psmt import Largest, NotStrict, PerTensor, PlainMask, Unsquared
 
 from ctta.methods import petal
 from ctta.methods.petal import PETAL
 from ctta.parts.batch_norm import named_weights_and_biases
-from ctta.parts.fisher_mask import FisherMask
 from ctta.parts.losses import soft_cross_entropy, symmetric_cross_entropy
 from ctta.parts.restore import ema_
 
@@ -32,18 +31,23 @@ class Steps(PETAL):
         return self.answer(x, logits.detach(), target)
 
     def differentiate(self, logits, target):
-        loss = self.divergence(logits, target) + self.prior_weight * self.pull()
         self.optimizer.zero_grad()
-        loss.backward()
+        self.divergence(logits, target).backward()
+        self.pull()
 
     def mask(self, trained):
-        return None if self.fisher_quantile is None else FisherMask(trained, self.fisher_quantile)
+        return None if self.fisher_quantile is None else PlainMask(trained, self.fisher_quantile)
 
     def update(self, x, target, trained):
         mask = self.mask(trained)
         self.optimizer.step()
-        ema_(self.teacher, self.model, self.ema_decay)
-        self.put_back(trained, mask)
+        self.move(mask)
+
+    def put_back(self, trained, mask):
+        if mask is None:
+            self.restore(trained)
+        else:
+            mask.put_back(self.restore.start)
 
     def answer(self, x, logits, target):
         return target
@@ -91,11 +95,11 @@ class MaskOfSingleImages(Steps):
         named = named_weights_and_biases(self.model)
         squares = {name: torch.zeros_like(p) for name, p in named.items()}
         for i in range(len(logits)):
-            loss = self.divergence(logits[i : i + 1], target[i : i + 1])
-            loss = loss + self.prior_weight * self.pull()
-            found = torch.autograd.grad(loss, [*named.values()], retain_graph=True)
-            for name, gradient in zip(named, found, strict=True):
-                squares[name] += gradient.square() / len(logits)
+            self.optimizer.zero_grad()
+            self.divergence(logits[i : i + 1], target[i : i + 1]).backward(retain_graph=True)
+            self.pull()
+            for name, p in named.items():
+                squares[name] += p.grad.square() / len(logits)
         super().differentiate(logits, target)
         self.roots = {name: value.sqrt() for name, value in squares.items()}
 
@@ -118,21 +122,28 @@ class MomentsCleared(Steps):
 
 
 class RestoredToPriorMean(PETAL):
-    @torch.no_grad()
-    def put_back(self, trained, mask):
-        self.restore.start.update({name: self.prior_mean[name] for name in trained})
-        super().put_back(trained, mask)
+    def move(self, mask):
+        start = self.restore.start
+        self.restore.start = {name: self.prior_mean[name] for name in start}
+        super().move(mask)
+        self.restore.start = start
 
 
-class TeacherRestored(PETAL):
-    def put_back(self, trained, mask):
-        super().put_back(trained, mask)
-        super().put_back(named_weights_and_biases(self.teacher), mask)
+class TeacherRestored(Steps):
+    def update(self, x, target, trained):
+        mask = self.mask(trained)
+        self.optimizer.step()
+        self.move(mask)
+        if mask is None:
+            self.restore(named_weights_and_biases(self.teacher))
+        else:
+            mask.parameters = named_weights_and_biases(self.teacher)
+            mask.put_back(self.restore.start)
 
 
 class NothingRestored(PETAL):
-    def put_back(self, trained, mask):
-        pass
+    def move(self, mask):
+        ema_(self.teacher, self.model, self.ema_decay)
 
 
 class AnswersStudent(Steps):
@@ -147,24 +158,27 @@ class AnswersAfterUpdate(Steps):
 
 class PullOfNormsOnly(PETAL):
     def pull(self):
-        parts = [
-            (
-                (p - self.prior_mean[n]).square() / (self.prior_variance[n] + self.prior_damping)
-            ).sum()
-            for n, p in self.model.named_parameters()
-            if p.ndim == 1
-        ]
-        return 0.5 * torch.stack(parts).sum()
+        for name, p in self.model.named_parameters():
+            if p.ndim != 1:
+                self.prior_mean[name].copy_(p.detach())
+        return super().pull()
 
 
 class PullAveraged(PETAL):
     def pull(self):
-        return super().pull() / sum(p.numel() for p in self.model.parameters())
+        weight = self.prior_weight
+        self.prior_weight = weight / sum(p.numel() for p in self.model.parameters())
+        found = super().pull()
+        self.prior_weight = weight
+        return found
 
 
 class PullNotHalved(PETAL):
     def pull(self):
-        return 2 * super().pull()
+        weight, self.prior_weight = self.prior_weight, 2 * self.prior_weight
+        found = super().pull()
+        self.prior_weight = weight
+        return found
 
 
 class VarianceClamped(PETAL):
@@ -176,19 +190,15 @@ class VarianceClamped(PETAL):
 
 class DeviationForVariance(PETAL):
     def pull(self):
-        variance = self.prior_variance
-        self.prior_variance = {name: v.clamp(min=0).sqrt() for name, v in variance.items()}
-        pull = super().pull()
-        self.prior_variance = variance
-        return pull
+        if self.precision is None:
+            self.prior_variance = {n: v.clamp(min=0).sqrt() for n, v in self.prior_variance.items()}
+        return super().pull()
 
 
 class Undamped(PETAL):
     def pull(self):
-        damping, self.prior_damping = self.prior_damping, 1e-12
-        pull = super().pull()
-        self.prior_damping = damping
-        return pull
+        self.prior_damping = 1e-12
+        return super().pull()
 
 
 class PullToStart(PETAL):

@@ -9,39 +9,74 @@ import torch
 from mutant import Mutant, first_step_returned, keeping
 from torch.nn import functional as F
 
+from ctta.kernels.reference import quantile
 from ctta.methods import psmt
 from ctta.methods.psmt import PSMT
 from ctta.parts.batch_norm import named_weights_and_biases
-from ctta.parts.fisher_mask import FisherMask, quantile
+from ctta.parts.fisher_mask import FisherMask
 from ctta.parts.losses import symmetric_cross_entropy
 from ctta.parts.restore import ema_
 
 
-class NotStrict(FisherMask):
+class PlainMask(FisherMask):
+    """The mask as it is at the beginning, used step by step."""
+
     def __init__(self, parameters, level):
         super().__init__(parameters, level)
-        self.flat = self.squares <= self.threshold
+        self.chosen = self.by_name()
+
+    @torch.no_grad()
+    def after_ema(self, teacher, student, start, decay, *, twice=False):
+        ema_(teacher, student, decay)
+        self.put_back(start)
+        if twice:
+            ema_(teacher, student, decay)
+            for name, chosen in self.chosen.items():
+                mine = teacher.get_parameter(name)
+                mine.copy_(torch.where(chosen, self.parameters[name], mine))
+
+    @torch.no_grad()
+    def put_back(self, start):
+        for name, chosen in self.chosen.items():
+            own = self.parameters[name]
+            own.copy_(torch.where(chosen, start[name], own))
 
 
-class PerTensor(FisherMask):
+class NotStrict(PlainMask):
+    @property
+    def flat(self):
+        return self.squares <= self.threshold
+
+
+class PerTensor(PlainMask):
     def __init__(self, parameters, level):
+        self.level = level
         super().__init__(parameters, level)
-        sizes = [p.numel() for p in parameters.values()]
-        parts = torch.split(self.squares, sizes)
-        self.flat = torch.cat([part < quantile(part, level) for part in parts])
+
+    @property
+    def flat(self):
+        parts = torch.split(self.squares, [p.numel() for p in self.parameters.values()])
+        return torch.cat([part < quantile(part, self.level) for part in parts])
 
 
-class Largest(FisherMask):
+class Largest(PlainMask):
     def __init__(self, parameters, level):
         super().__init__(parameters, 1 - level)
-        self.flat = self.squares > self.threshold
+
+    @property
+    def flat(self):
+        return self.squares > self.threshold
 
 
-class Unsquared(FisherMask):
+class Unsquared(PlainMask):
     def __init__(self, parameters, level):
+        self.level = level
         super().__init__(parameters, level)
-        gradients = torch.cat([p.grad.reshape(-1) for p in parameters.values()])
-        self.flat = gradients < quantile(gradients, level)
+
+    @property
+    def flat(self):
+        gradients = torch.cat([p.grad.reshape(-1) for p in self.parameters.values()])
+        return gradients < quantile(gradients, self.level)
 
 
 def with_mask(cls):
@@ -55,19 +90,22 @@ class Steps(PSMT):
     def adapt(self, x):
         logits, target = self.model(x), self.predict(x)
         trained = named_weights_and_biases(self.model)
-        loss = self.loss(x, logits, target, trained)
-        self.optimizer.zero_grad()
-        loss.backward()
+        self.differentiate(logits, target, trained)
         self.update(x, trained)
         return self.answer(x, logits.detach(), target)
 
-    def loss(self, x, logits, target, trained):
-        return symmetric_cross_entropy(logits, target).mean() + self.penalty(trained)
+    def differentiate(self, logits, target, trained):
+        self.optimizer.zero_grad()
+        self.divergence(logits, target).backward()
+        self.penalty(trained)
+
+    def divergence(self, logits, target):
+        return symmetric_cross_entropy(logits, target).mean()
 
     def update(self, x, trained):
-        mask = FisherMask(trained, self.fisher_quantile)
+        mask = PlainMask(trained, self.fisher_quantile)
         self.optimizer.step()
-        self.restore_both(trained, mask)
+        self.move(mask)
 
     def answer(self, x, logits, target):
         return target + logits
@@ -75,17 +113,15 @@ class Steps(PSMT):
 
 class RestoredBeforeStep(Steps):
     def update(self, x, trained):
-        self.restore_both(trained, FisherMask(trained, self.fisher_quantile))
+        self.move(PlainMask(trained, self.fisher_quantile))
         self.optimizer.step()
 
 
 class MaskAfterStep(Steps):
     def update(self, x, trained):
         self.optimizer.step()
-        again = self.loss(x, self.model(x), self.predict(x), trained)
-        self.optimizer.zero_grad()
-        again.backward()
-        self.restore_both(trained, FisherMask(trained, self.fisher_quantile))
+        self.differentiate(self.model(x), self.predict(x), trained)
+        self.move(PlainMask(trained, self.fisher_quantile))
 
 
 class MaskWithoutPenalty(Steps):
@@ -95,67 +131,72 @@ class MaskWithoutPenalty(Steps):
             for name, p in trained.items():
                 pull = 2 * self.fisher_weight * self.fisher[name] * (p - self.anchor[name])
                 p.grad -= pull
-        mask = FisherMask(trained, self.fisher_quantile)
+        mask = PlainMask(trained, self.fisher_quantile)
         for name, p in trained.items():
             p.grad.copy_(kept[name])
         self.optimizer.step()
-        self.restore_both(trained, mask)
+        self.move(mask)
 
 
 class MomentsCleared(Steps):
     @torch.no_grad()
     def update(self, x, trained):
-        mask = FisherMask(trained, self.fisher_quantile)
+        mask = PlainMask(trained, self.fisher_quantile)
         self.optimizer.step()
-        self.restore_both(trained, mask)
-        for name, chosen in mask.by_name().items():
+        self.move(mask)
+        for name, chosen in mask.chosen.items():
             for value in self.optimizer.state[trained[name]].values():
                 if isinstance(value, torch.Tensor) and value.shape == chosen.shape:
                     value[chosen] = 0
 
 
-class OneEma(PSMT):
+class OneEma(Steps):
     @torch.no_grad()
-    def restore_both(self, trained, mask):
-        teacher = named_weights_and_biases(self.teacher)
-        for name, chosen in mask.by_name().items():
-            trained[name].copy_(torch.where(chosen, self.anchor[name], trained[name]))
+    def move(self, mask):
+        mask.put_back(self.anchor)
         ema_(self.teacher, self.model, self.ema_decay)
-        for name, chosen in mask.by_name().items():
+        teacher, trained = map(named_weights_and_biases, (self.teacher, self.model))
+        for name, chosen in mask.chosen.items():
             teacher[name].copy_(torch.where(chosen, trained[name], teacher[name]))
 
 
-class TeacherNotRestored(PSMT):
-    @torch.no_grad()
-    def restore_both(self, trained, mask):
+class TeacherNotRestored(Steps):
+    def move(self, mask):
         ema_(self.teacher, self.model, self.ema_decay)
-        for name, chosen in mask.by_name().items():
-            trained[name].copy_(torch.where(chosen, self.anchor[name], trained[name]))
+        mask.put_back(self.anchor)
         ema_(self.teacher, self.model, self.ema_decay)
 
 
 class StudentNotRestored(PSMT):
     @torch.no_grad()
-    def restore_both(self, trained, mask):
+    def move(self, mask):
+        trained = named_weights_and_biases(self.model)
         kept = {name: p.clone() for name, p in trained.items()}
-        super().restore_both(trained, mask)
+        super().move(mask)
         for name, p in trained.items():
             p.copy_(kept[name])
 
 
 class OneDirection(Steps):
-    def loss(self, x, logits, target, trained):
-        return F.cross_entropy(logits, target.softmax(1)) + self.penalty(trained)
+    def divergence(self, logits, target):
+        return F.cross_entropy(logits, target.softmax(1))
 
 
 class PenaltyAveraged(PSMT):
     def penalty(self, trained):
-        return super().penalty(trained) / sum(p.numel() for p in trained.values())
+        weight = self.fisher_weight
+        self.fisher_weight = weight / sum(p.numel() for p in trained.values())
+        found = super().penalty(trained)
+        self.fisher_weight = weight
+        return found
 
 
 class PenaltyHalved(PSMT):
     def penalty(self, trained):
-        return super().penalty(trained) / 2
+        weight, self.fisher_weight = self.fisher_weight, self.fisher_weight / 2
+        found = super().penalty(trained)
+        self.fisher_weight = weight
+        return found
 
 
 class AnswersTeacher(Steps):

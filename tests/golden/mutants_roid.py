@@ -6,11 +6,11 @@ from unittest.mock import patch
 
 from mutant import Mutant
 
+from ctta.kernels import ema_
 from ctta.methods import likelihood_ratio
 from ctta.methods.cmf import CMF
 from ctta.methods.roid import ROID
 from ctta.parts.losses import soft_cross_entropy, soft_likelihood_ratio, symmetric_cross_entropy
-from ctta.parts.restore import ema_parameters_
 
 
 def replaced(name, function):
@@ -81,7 +81,7 @@ class HiddenNotPulled(CMF):
         decay, self.hidden_decay = self.hidden_decay, 1.0
         super().hold()
         self.hidden_decay = decay
-        ema_parameters_(self.hidden.values(), self.anchor.values(), 1.0)
+        ema_(self.hidden.values(), self.anchor.values(), 1.0)
 
 
 MUTANTS = [

@@ -9,8 +9,8 @@ import torch
 from mutant import Mutant
 
 from ctta.methods.vida import ViDA
-from ctta.parts.adapters import adapter_parameters, other_parameters
-from ctta.parts.restore import ema_parameters_
+from ctta.parts.adapters import other_parameters
+from ctta.parts.restore import ema_
 
 
 class Allots(ViDA):
@@ -102,8 +102,7 @@ class AnswersViews(ViDA):
 class EmaTwice(ViDA):
     def adapt(self, x):
         target = super().adapt(x)
-        for part in (other_parameters, adapter_parameters):
-            ema_parameters_(part(self.teacher).values(), part(self.model).values(), self.ema_decay)
+        ema_(self.teacher, self.model, self.ema_decay)
         return target
 
 

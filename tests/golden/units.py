@@ -10,12 +10,12 @@ from compare import Case, Report, check, matching
 from torch import Tensor
 from views import RefusedError, ReplayedViews
 
+from ctta.kernels import ema_
+from ctta.kernels.reference import quantile
 from ctta.parts.augment import view_stages
 from ctta.parts.category_memory import CategoryMemory
 from ctta.parts.contrastive import contrastive_loss, make_projector
-from ctta.parts.fisher_mask import quantile
 from ctta.parts.losses import entropy, soft_likelihood_ratio, symmetric_cross_entropy
-from ctta.parts.restore import ema_parameters_
 
 OF_LOGITS = {"entropy": entropy, "soft_likelihood_ratio": soft_likelihood_ratio}
 PADDING = {"edge": "replicate", "reflect": "reflect"}
@@ -106,7 +106,7 @@ def moved(case: Case, call: dict[str, Any]) -> dict[str, Any]:
     """Teacher tensors after a moving average."""
     teacher, student = (case.under(call["inputs"][part]) for part in ("teacher", "student"))
     student = {name: student[name] for name in teacher}
-    ema_parameters_(teacher.values(), student.values(), call["arguments"]["ema_decay"])
+    ema_(teacher.values(), student.values(), call["arguments"]["ema_decay"])
     return {f"{call['outputs']['value']}/{name}": value for name, value in teacher.items()}
 
 

@@ -83,9 +83,7 @@ def test_stages_end_in_the_view():
 
 def test_restore_draws_its_share():
     layer = nn.Linear(100, 100)
-    restore = RandomRestore(
-        dict(layer.named_parameters()), prob=0.3, generator=torch.Generator().manual_seed(0)
-    )
+    restore = RandomRestore(dict(layer.named_parameters()), prob=0.3, seed=0)
     start = layer.weight.detach().clone()
     with torch.no_grad():
         layer.weight.add_(1)
