@@ -102,6 +102,8 @@ def test_dry_run_prints_hashes_and_builds_no_model(ctta, tmp_path, monkeypatch):
         (["online.window=0"], ["window", "0"]),
         (["compute.threads=0"], ["threads", "0"]),
         (["compute.device=tpu"], ["device", "tpu"]),
+        (["compute.dtype=int8"], ["dtype", "int8", "bfloat16"]),
+        (["compute.kernels=fast"], ["kernels", "fast", "reference"]),
         (["model=timm"], ["model.name"]),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+_network_dtype: ContextVar[torch.dtype | None] = ContextVar("network_dtype", default=None)
+
+
+@contextmanager
+def network_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Inside, source models compute in ``dtype`` by autocast; float32 is their own.
+
+    Features and logits come out in float32 all the same: what a method makes of them is its own
+    precision.
+    """
+    token = _network_dtype.set(None if dtype == torch.float32 else dtype)
+    try:
+        yield
+    finally:
+        _network_dtype.reset(token)
 
 
 @dataclass(frozen=True)
@@ -48,6 +66,17 @@ class SourceModel(nn.Module):
     card: ModelCard
     head: nn.Module
     stages: Sequence[Sequence[str]]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """`forward`, in the `network_dtype`."""
+        dtype = _network_dtype.get()
+        if dtype is None:
+            logits: Tensor = super().__call__(x)
+            return logits
+        # Methods move weights between two forwards: kept casts of them would be stale.
+        with torch.autocast(x.device.type, dtype, cache_enabled=False):
+            logits = super().__call__(x)
+        return logits.float()
 
     def features(self, x: Tensor) -> Tensor:
         """[B,C,H,W] -> [B,D]."""
@@ -98,7 +127,7 @@ class SourceModel(nn.Module):
             logits: Tensor = self(x)
         finally:
             handle.remove()
-        return received[0], logits
+        return received[0].to(logits), logits
 
 
 class WrappedModel(SourceModel):

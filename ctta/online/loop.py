@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ctta.methods.base import Method
+from ctta.models.source import network_dtype
 from ctta.online.checkpoint import load_checkpoint, save_checkpoint
 from ctta.online.costs import now
 from ctta.online.observers import Observer
@@ -30,6 +31,7 @@ def run_online(
     stream: Stream,
     *,
     device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
     observers: Sequence[Observer] = (),
     window: int = 1,
     keep_logits: bool = False,
@@ -43,6 +45,7 @@ def run_online(
         method: adapts; gets the images and nothing else.
         stream: labelled batches.
         device: where the method's model is, and the images go.
+        dtype: of the network's products; below float32 by autocast.
         observers: told of each batch.
         window: above 1, samples come one at a time through a ring of that length.
         keep_logits: the trace keeps the logits too.
@@ -78,7 +81,7 @@ def run_online(
             if batch.fresh_start and number:
                 adapt.reset()
             passes = method.n_forwards, method.n_backwards
-            with named(number):
+            with named(number), network_dtype(dtype):
                 logits = adapt(x)
             done = now(device)
             check_output(logits, len(batch.y), number)
@@ -132,9 +135,11 @@ def clean_error_pct(
     *,
     batch_size: int,
     device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> float:
     """Error in % on clean images through `predict`, without adapting to them."""
     wrong = 0
     for x, y in zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True):
-        wrong += int((method.predict(x.to(device)).argmax(1).cpu() != y).sum())
+        with network_dtype(dtype):
+            wrong += int((method.predict(x.to(device)).argmax(1).cpu() != y).sum())
     return 100 * wrong / len(labels)

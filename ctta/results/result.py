@@ -67,6 +67,7 @@ class CostRecord(Strict):
         forwards: of source models.
         backwards: through them.
         peak_mib: allocated on a CUDA device, else resident in the process.
+        kernels: forms of parameter updates that ran: of cpu, gpu and reference.
     """
 
     adapt_seconds: float
@@ -75,6 +76,7 @@ class CostRecord(Strict):
     forwards: float
     backwards: float
     peak_mib: float
+    kernels: list[str]
 
 
 class Result(Strict):

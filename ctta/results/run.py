@@ -6,7 +6,7 @@ import copy
 import hashlib
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from ctta import kernels
 from ctta.build import Config, build, optimizer_is_used
 from ctta.methods.base import Method
 from ctta.models.source import ModelCard
@@ -43,6 +44,7 @@ from ctta.results.table import rich_table
 from ctta.seeding import threads
 
 log = logging.getLogger("ctta")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Experiment:
@@ -62,6 +64,9 @@ class Experiment:
         self.keep_logits = true_or_false(config["trace"]["logits"], "trace.logits")
         self.threads = whole_number(config["compute"]["threads"], "compute.threads", at_least=1)
         self.device = chosen_device(config["compute"]["device"])
+        self.dtype = DTYPES[known(config["compute"]["dtype"], "compute.dtype", DTYPES)]
+        kernel_forms = known(config["compute"]["kernels"], "compute.kernels", ("auto", "reference"))
+        self.reference_kernels = kernel_forms == "reference"
         optimizer_is_used(config)
         self.data = build(config["dataset"], "dataset")
         self.stream = build(config["stream"], "stream", data=self.data)
@@ -98,7 +103,7 @@ class Experiment:
             ValueError: anything that stopped the run; a failed method leaves a failed record.
         """
         store = store or RunStore(runs_dir(self.config["paths"]["runs"]))
-        with threads(self.threads):
+        with threads(self.threads), kernels.use_reference(self.reference_kernels):
             return self._run(store)
 
     def _run(self, store: RunStore) -> Result:
@@ -119,13 +124,14 @@ class Experiment:
             return done
         record = self.record(identity, method, card.to_dict(), artefact)
         observers = self.observers(folder.name, store)
-        with store.log(folder):
+        with store.log(folder), kernels.recorded() as kernels_ran:
             try:
                 clean = {"clean_error_before_pct": self.clean_error(method)}
                 trace = run_online(
                     method,
                     self.stream,
                     device=self.device,
+                    dtype=self.dtype,
                     observers=observers,
                     window=self.window,
                     keep_logits=self.keep_logits,
@@ -142,7 +148,7 @@ class Experiment:
             finally:
                 for observer in observers:
                     observer.close()
-            result = Result(**record, **finished(trace, clean, self.device))
+            result = Result(**record, **finished(trace, clean, self.device, kernels_ran))
             store.keep(folder, result, trace)
             log.debug("finished: error %.2f %%", result.metrics["error_pct"])
         return result
@@ -203,7 +209,9 @@ class Experiment:
         """Error in % on the clean test images, through `predict`."""
         images, labels = self.data.clean_test()
         size = self.config["stream"]["batch_size"]
-        return clean_error_pct(method, images, labels, batch_size=size, device=self.device)
+        return clean_error_pct(
+            method, images, labels, batch_size=size, device=self.device, dtype=self.dtype
+        )
 
     def observers(self, title: str, store: RunStore) -> list[Observer]:
         """Progress and tracking, as configured."""
@@ -244,7 +252,9 @@ def failed(reason: str) -> dict[str, Any]:
     return {"status": "failed", "reason": reason, "trace_sha256": None, **empty}
 
 
-def finished(trace: Trace, clean: dict[str, float], device: torch.device) -> dict[str, Any]:
+def finished(
+    trace: Trace, clean: dict[str, float], device: torch.device, kernels_ran: set[str]
+) -> dict[str, Any]:
     """The part of a result that follows from the run."""
     forgetting = clean["clean_error_after_pct"] - clean["clean_error_before_pct"]
 
@@ -263,6 +273,7 @@ def finished(trace: Trace, clean: dict[str, float], device: torch.device) -> dic
             forwards=mean("forwards"),
             backwards=mean("backwards"),
             peak_mib=peak_mib(device),
+            kernels=sorted(kernels_ran),
         ),
         "trace_sha256": trace.sha256(),
     }
@@ -276,6 +287,17 @@ def whole_number(value: object, key: str, *, at_least: int) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
         raise ValueError(f"{key}: expected a whole number of at least {at_least}, got {value!r}")
+    return value
+
+
+def known(value: object, key: str, choices: Iterable[str]) -> str:
+    """``value`` if it is among ``choices``.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{key}: expected {' or '.join(choices)}, got {value!r}")
     return value
 
 
@@ -296,8 +318,7 @@ def chosen_device(name: str) -> torch.device:
     Raises:
         ValueError: another name, or no such device here.
     """
-    if name not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"compute.device: expected auto, cpu or cuda, got {name!r}")
+    known(name, "compute.device", ("auto", "cpu", "cuda"))
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("compute.device: no CUDA device here; type compute.device=cpu")
     if name == "auto":

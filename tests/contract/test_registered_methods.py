@@ -1,19 +1,59 @@
 """Every method of the configuration keeps the contract, over a CNN and a transformer."""
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from ctta.assets import asset_dir
 from ctta.build import build
-from ctta.testing import check_method
+from ctta.kernels import use_reference
+from ctta.models.source import network_dtype
+from ctta.testing import batches, check_method, prepared, tiny_cnn, tiny_vit
 
 METHODS = sorted(path.stem for path in (asset_dir("configs") / "method").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_the_contract_holds(name):
+MODELS = pytest.mark.parametrize("tiny", [tiny_cnn, tiny_vit])
+
+
+def maker(name):
+    """Model -> the method of that name, with the values of the digits."""
     with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):
         composed = compose("config", overrides=[f"method={name}", "dataset=digits_c"])
     node = OmegaConf.to_container(composed.method, resolve=True)
-    check_method(lambda model: build(node, "method", model=model, seed=0))
+    return lambda model: build(node, "method", model=model, seed=0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_contract_holds(name):
+    check_method(maker(name))
+
+
+@MODELS
+@pytest.mark.parametrize("name", METHODS)
+def test_the_network_may_compute_in_bfloat16(name, tiny):
+    method = prepared(maker(name))(tiny())
+    with network_dtype(torch.bfloat16):
+        for x in batches(3):
+            logits = method(x)
+            assert logits.dtype == torch.float32
+            assert torch.isfinite(logits).all()
+        assert torch.isfinite(method.predict(x)).all()
+    for path, value in method.state_dict().items():
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            assert value.dtype == torch.float32, path
+            assert torch.isfinite(value).all(), path
+
+
+@MODELS
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["cmf", "cotta", "petal", "psmt", "rmt", "roid", "rotta", "vida"])
+def test_the_kernels_have_the_bits_of_their_reference(name, dtype, tiny):
+    answers = []
+    for reference in (False, True):
+        with use_reference(reference):
+            method = prepared(maker(name))(tiny(dtype))
+            answers.append([method(x.to(dtype)) for x in batches(3)])
+    for one, other in zip(*answers, strict=True):
+        assert torch.equal(one, other)
