@@ -273,18 +273,31 @@ def masked_ema_(
 
 
 @for_cpu
-def _quadratic_prior(gradient, parameter, mean, weight, slope, sums):  # type: ignore[no-untyped-def]
-    n, lanes = len(gradient), len(sums)
-    whole = n - n % lanes
-    for i in range(0, whole, lanes):
-        for j in range(lanes):
-            away = parameter[i + j] - mean[i + j]
-            sums[j] += np.float64(weight[i + j] * (away * away))
-            gradient[i + j] += weight[i + j] * slope * away
-    for i in range(whole, n):
-        away = parameter[i] - mean[i]
-        sums[i - whole] += np.float64(weight[i] * (away * away))
-        gradient[i] += weight[i] * slope * away
+def _quadratic_prior(gradients, parameters, means, weights, slope):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for first in range(0, len(gradients), BLOCK):
+        last = min(first + BLOCK, len(gradients))
+        g, p = gradients[first:last], parameters[first:last]
+        m, w = means[first:last], weights[first:last]
+        for i in range(len(g)):
+            g[i] += w[i] * slope * (p[i] - m[i])
+        # Four sums at once: one would wait for itself.
+        sum0, sum1, sum2, sum3 = 0.0, 0.0, 0.0, 0.0
+        whole = len(g) - len(g) % 4
+        for i in range(0, whole, 4):
+            away = p[i] - m[i]
+            sum0 += np.float64(w[i] * (away * away))
+            away = p[i + 1] - m[i + 1]
+            sum1 += np.float64(w[i + 1] * (away * away))
+            away = p[i + 2] - m[i + 2]
+            sum2 += np.float64(w[i + 2] * (away * away))
+            away = p[i + 3] - m[i + 3]
+            sum3 += np.float64(w[i + 3] * (away * away))
+        for i in range(whole, len(g)):
+            away = p[i] - m[i]
+            sum0 += np.float64(w[i] * (away * away))
+        total += (sum0 + sum1) + (sum2 + sum3)
+    return total
 
 
 def quadratic_prior_(
@@ -294,7 +307,5 @@ def quadratic_prior_(
     for g, p, m, w in zip(
         flat(gradients), flat(parameters), flat(mean), flat(weights), strict=True
     ):
-        sums = np.zeros(8)
-        _quadratic_prior(g, p, m, w, g.dtype.type(2 * scale), sums)
-        total += float(sums.sum())
+        total += _quadratic_prior(g, p, m, w, g.dtype.type(2 * scale))
     return torch.tensor(total, dtype=torch.float64)

@@ -1,0 +1,143 @@
+"""Parameter updates on the CPU, against a straight transcription of the official forms.
+
+    python benchmarks/kernels.py [--rounds 7] [--json DIR]
+
+One thread, float32, on the parameter shapes of ResNet-50 and ViT-B/16. "copies" is the time over
+that of copying the parameters once, which no update can undercut by much.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torchvision
+from timing import side_by_side, write
+from torch import Tensor
+
+from ctta import kernels
+
+DECAY, QUANTILE = 0.999, 0.03
+BARS = {"EMA": 6.0, "restore p=0.01": 8.0, "Fisher threshold, mask, restore": 25.0}
+MODELS = {
+    "ResNet-50": torchvision.models.resnet50,
+    "ViT-B/16": torchvision.models.vit_b_16,
+}
+
+
+class Parameters:
+    """Student, teacher, start and gradients of the shapes of a model, random."""
+
+    def __init__(self, make: Callable[..., torch.nn.Module]) -> None:
+        generator = torch.Generator().manual_seed(0)
+        with torch.device("meta"):
+            shapes = [p.shape for p in make(weights=None).parameters()]
+
+        def drawn() -> list[Tensor]:
+            return [torch.randn(shape, generator=generator) for shape in shapes]
+
+        self.student, self.teacher, self.start, self.gradients = (drawn() for _ in range(4))
+        self.flat = torch.cat([p.flatten() for p in self.student])
+
+
+# --- official forms: CoTTA at c212a204, PETAL at ae61118 -----------------------------------------
+
+
+def official_ema(p: Parameters) -> None:
+    for mine, theirs in zip(p.teacher, p.student, strict=True):
+        mine.data[:] = DECAY * mine[:].data[:] + (1 - DECAY) * theirs[:].data[:]
+
+
+def official_restore(p: Parameters, prob: float) -> None:
+    for i, (own, start) in enumerate(zip(p.student, p.start, strict=True)):
+        mask = (torch.rand(own.shape) < prob).float()
+        p.student[i] = start * mask + own * (1.0 - mask)
+
+
+def official_fisher(p: Parameters) -> None:
+    squares = [g.clone().pow(2) for g in p.gradients]
+    ordered = torch.cat([square.reshape(-1) for square in squares]).sort().values
+    threshold = ordered[int(QUANTILE * (len(ordered) - 1))]
+    for i, (own, start) in enumerate(zip(p.student, p.start, strict=True)):
+        mask = (squares[i] < threshold).float()
+        p.student[i] = start * mask + own * (1.0 - mask)
+
+
+# --- ours ----------------------------------------------------------------------------------------
+
+
+def fisher(p: Parameters) -> None:
+    threshold = kernels.squared_quantile(p.gradients, p.student, QUANTILE)
+    kernels.fisher_restore_(p.teacher, p.student, p.start, p.gradients, threshold, DECAY)
+
+
+def works(p: Parameters) -> dict[str, tuple[Callable[[], object], Callable[[], object] | None]]:
+    """Name -> ours, official."""
+    table: dict[str, tuple[Callable[[], object], Callable[[], object] | None]] = {
+        "EMA": (lambda: kernels.ema_(p.teacher, p.student, DECAY), lambda: official_ema(p))
+    }
+    for prob in (0.001, 0.01, 0.1):
+        draw = kernels.Draw(prob, 0, 0)
+        table[f"restore p={prob}"] = (
+            lambda draw=draw: kernels.restore_(p.student, p.start, draw),
+            lambda prob=prob: official_restore(p, prob),
+        )
+    draw = kernels.Draw(0.01, 0, 0)
+    table["EMA and restore p=0.01"] = (
+        lambda: kernels.ema_restore_(p.teacher, p.student, p.start, DECAY, draw),
+        lambda: (official_ema(p), official_restore(p, 0.01)),
+    )
+    # Ours moves the teacher in the same pass; the official form below does not.
+    table["Fisher threshold, mask, restore"] = (lambda: fisher(p), lambda: official_fisher(p))
+    table["quadratic prior"] = (
+        lambda: kernels.quadratic_prior_(p.gradients, p.student, p.start, p.teacher, 0.0),
+        None,
+    )
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for model, make in MODELS.items():
+        p = Parameters(make)
+        other = p.flat.clone()
+        print(f"\n{model}, {p.flat.numel() / 1e6:.1f} M parameters")
+        print(f"{'update':34}{'ours ms':>9}{'copies':>8}{'reference/ours':>16}"
+              f"{'official/ours':>15}{'spread':>8}{'bar':>6}")  # fmt: skip
+        for name, (own, official) in works(p).items():
+
+            def plain(own: Callable[[], object] = own) -> None:
+                with kernels.use_reference():
+                    own()
+
+            slow = {"reference": plain} | ({"official": official} if official else {})
+            few = side_by_side(slow, rounds=max(1, options.rounds // 3))
+            many = side_by_side(
+                {"ours": own, "copy": lambda: other.copy_(p.flat)}, rounds=options.rounds
+            )
+            ours = many["ours"]["seconds"]
+            row = {
+                "model": model,
+                "update": name,
+                "ours_ms": 1e3 * ours,
+                "copies": ours / many["copy"]["seconds"],
+                "reference_over_ours": few["reference"]["seconds"] / ours,
+                "official_over_ours": few["official"]["seconds"] / ours if official else None,
+                "spread": many["ours"]["spread"],
+                "bar": BARS.get(name) if model == "ResNet-50" else None,
+            }
+            rows.append(row)
+            against = row["official_over_ours"]
+            print(f"{name:34}{row['ours_ms']:9.1f}{row['copies']:8.2f}"
+                  f"{row['reference_over_ours']:16.1f}{against or float('nan'):15.1f}"
+                  f"{row['spread']:8.2f}{row['bar'] or '':>6}")  # fmt: skip
+    write("kernels", rows, options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""How the benchmarks time: process seconds on one thread, the best of several rounds."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import ctta
+from ctta.results.environment import environment
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Process seconds of one call."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def side_by_side(
+    works: Mapping[str, Callable[[], object]], *, rounds: int
+) -> dict[str, dict[str, float]]:
+    """Time all ``works`` in turn, ``rounds`` times after one that pays for compilation and caches.
+
+    Returns:
+        By name: ``seconds``, the best round; ``spread``, the median round over the best: a ratio of
+        two works that is not clearly above both of their spreads is not resolved.
+    """
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        work()
+    for _ in range(rounds):
+        for name, work in works.items():
+            times[name].append(seconds(work))
+    return {
+        name: {"seconds": min(own), "spread": sorted(own)[len(own) // 2] / min(own)}
+        for name, own in times.items()
+    }
+
+
+def write(name: str, rows: list[dict[str, Any]], folder: Path | None) -> None:
+    """Write ``rows`` with the machine as ``<folder>/<name>.json``; nothing without a folder."""
+    if folder is None:
+        return
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    record = {
+        "benchmark": name,
+        "ctta": ctta.__version__,
+        "processor": platform.processor() or platform.machine(),
+        "environment": environment(device, torch.get_num_threads()),
+        "rows": rows,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
