@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from ctta.models.source import SourceModel
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
@@ -29,7 +27,9 @@ def use_batch_statistics(model: nn.Module) -> None:
         layer.running_mean = layer.running_var = layer.num_batches_tracked = None
 
 
-def norm_only(model: SourceModel, *, frozen_blocks: int = 0) -> dict[str, nn.Parameter]:
+def norm_only(
+    model: nn.Module, *, leave_out: Container[str] = frozenset()
+) -> dict[str, nn.Parameter]:
     """Set ``model`` up as TENT and its descendants do; returns what is trained, by name.
 
     Eval mode, batch norm on the batch at hand, gradients for the weights and biases of the
@@ -37,45 +37,35 @@ def norm_only(model: SourceModel, *, frozen_blocks: int = 0) -> dict[str, nn.Par
 
     Args:
         model: changed in place.
-        frozen_blocks: the last n blocks, and all layers behind them, are left out.
+        leave_out: names of modules that are not trained.
 
     Raises:
         ValueError: nothing would be trained.
     """
     model.eval()
     use_batch_statistics(model)
-    return norm_affine(model, frozen_blocks=frozen_blocks)
+    return norm_affine(model, leave_out=leave_out)
 
 
-def norm_affine(model: SourceModel, *, frozen_blocks: int = 0) -> dict[str, nn.Parameter]:
+def norm_affine(
+    model: nn.Module, *, leave_out: Container[str] = frozenset()
+) -> dict[str, nn.Parameter]:
     """Gradients for the affine parameters of normalisation layers only; see `norm_only`."""
     model.requires_grad_(False)
-    frozen = behind(model, frozen_blocks)
     trained = {
         f"{name}.{kind}": parameter
         for name, module in model.named_modules()
-        if isinstance(module, NORMS) and name not in frozen
+        if isinstance(module, NORMS) and name not in leave_out
         for kind, parameter in module.named_parameters(recurse=False)
     }
     if not trained:
         raise ValueError(
             "this method trains the affine parameters of normalisation layers; this model has "
-            "none" + (f" before its last {frozen_blocks} blocks" if frozen_blocks else "")
+            "none" + (" before its last stage" if leave_out else "")
         )
     for parameter in trained.values():
         parameter.requires_grad_(True)
     return trained
-
-
-def behind(model: SourceModel, n_blocks: int) -> set[str]:
-    """Names of all modules from the n-th last block on, in the order of definition."""
-    if n_blocks == 0:
-        return set()
-    blocks = [stage for stage in model.stages if stage[0].rpartition(".")[2].isdigit()]
-    first = (blocks or list(model.stages))[-n_blocks:][0][0]
-    prefixes = [name for name, module in model.named_modules() if module is not model]
-    start = next(i for i, name in enumerate(prefixes) if name.endswith(first))
-    return set(prefixes[start:])
 
 
 def named_weights_and_biases(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -2,11 +2,17 @@
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
+from ctta.assets import asset_dir
+from ctta.build import build
 from ctta.methods.cotta import CoTTA
 from ctta.methods.frozen import Frozen
 from ctta.methods.norm import Norm
 from ctta.methods.tent import Tent
+from ctta.methods.vida import targets_of
+from ctta.models.source import WrappedModel
 
 
 def test_source_is_the_model_in_eval_mode(makers, model, batches):
@@ -102,3 +108,30 @@ def test_frozen_stops_after_n_batches_and_reset_starts_anew(makers, model, batch
     assert method.n_batches == 0
     with pytest.raises(ValueError, match="after: expected an integer of at least 0"):
         Frozen(method.method, after=-1)
+
+
+def test_vida_says_where_no_adapter_fits(model):
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 10))
+    bare = WrappedModel(network, name="bare", image_shape=(3, 8, 8))
+    with pytest.raises(ValueError, match=r"bare calls no such layer.*timm's"):
+        targets_of(bare)
+    assert targets_of(model) == ["conv1", "conv2", "conv3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "learn_from_all"),
+    [
+        ("sar", ["method.entropy_margin=2"]),
+        ("deyo", ["method.entropy_margin=2", "method.min_prob_drop=-1"]),
+    ],
+)
+def test_variant_paper_leaves_the_last_stage_as_it_is(name, learn_from_all, model, batches):
+    for variant, moved in (("official", True), ("paper", False)):
+        with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):
+            chosen = [f"method={name}", f"method.variant={variant}", "optimizer.lr=0.1"]
+            config = compose("config", overrides=chosen + learn_from_all)
+        node = OmegaConf.to_container(config.method, resolve=True)
+        method = build(node, "method", model=model, seed=0)
+        method(batches[0])
+        assert not torch.equal(method.model.bn2.weight, model.bn2.weight)
+        assert torch.equal(method.model.bn3.weight, model.bn3.weight) != moved
