@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 
 from ctta.assets import asset_dir
 from ctta.build import build
+from ctta.data.source import SourceData
 from ctta.methods.cotta import CoTTA
 from ctta.methods.frozen import Frozen
 from ctta.methods.norm import Norm
@@ -135,3 +136,19 @@ def test_variant_paper_leaves_the_last_stage_as_it_is(name, learn_from_all, mode
         method(batches[0])
         assert not torch.equal(method.model.bn2.weight, model.bn2.weight)
         assert torch.equal(method.model.bn3.weight, model.bn3.weight) != moved
+
+
+def test_rmt_without_a_projector_contrasts_the_features_themselves(model, batches):
+    with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):
+        config = compose("config", overrides=["method=rmt", "tuned=domainnet126/rmt"])
+    node = OmegaConf.to_container(config.method, resolve=True)
+    assert node["projection_dim"] is None
+    method = build({**node, "warmup_steps": 1}, "method", model=model, seed=0)
+    images = batches.flatten(0, 1)
+    method.prepare(SourceData(images, torch.arange(len(images)) % 10, identity="noise"))
+    first = method(batches[0])
+    method.reset()
+    method.load_state_dict(method.state_dict())
+    assert torch.equal(method(batches[0]), first)
+    x = method.prototypes[:, None]
+    assert torch.equal(method.projector(x), x)
