@@ -79,6 +79,21 @@ def test_norm_refuses(model, change):
         Norm(model, **change)
 
 
+@pytest.mark.parametrize(
+    ("statistics", "extra", "remedy"),
+    [
+        ("mixed", {"bn_momentum": 0.1}, "bn_momentum=null"),
+        ("mixed", {"reset_statistics": True}, "reset_statistics=false"),
+        ("batch", {"batch_share": 0.1}, "batch_share=null"),
+        ("updated", {"batch_share": 0.1}, "batch_share=null"),
+    ],
+)
+def test_norm_refuses_what_its_statistics_do_not_use(model, statistics, extra, remedy):
+    needed = {"batch_share": 0.1} if statistics == "mixed" else {"bn_momentum": 0.1}
+    with pytest.raises(ValueError, match=rf"statistics={statistics} does not use it.*{remedy}"):
+        Norm(model, statistics=statistics, **needed, **extra)
+
+
 def test_cotta_restores_everything_at_one(model, batches, cotta_arguments):
     method = CoTTA(model, **{**cotta_arguments, "restore_prob": 1.0})
     method(batches[0])
