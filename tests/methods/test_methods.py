@@ -9,8 +9,10 @@ from ctta.assets import asset_dir
 from ctta.build import build
 from ctta.data.source import SourceData
 from ctta.methods.cotta import CoTTA
+from ctta.methods.eta import ETA
 from ctta.methods.frozen import Frozen
 from ctta.methods.norm import Norm
+from ctta.methods.rdumb import RDumb
 from ctta.methods.tent import Tent
 from ctta.methods.vida import targets_of
 from ctta.models.source import WrappedModel
@@ -167,3 +169,48 @@ def test_rmt_without_a_projector_contrasts_the_features_themselves(model, batche
     assert torch.equal(method(batches[0]), first)
     x = method.prototypes[:, None]
     assert torch.equal(method.projector(x), x)
+
+
+RDUMB = {
+    "optimizer": {"name": "sgd", "lr": 0.1},
+    "entropy_margin": 2.0,
+    "redundancy_margin": 2.0,
+    "prob_ema_decay": 0.9,
+}
+
+
+def is_source(method, model):
+    return torch.equal(method.model.bn1.weight, model.bn1.weight)
+
+
+@pytest.mark.parametrize("reset", ["official", "full"])
+def test_rdumb_keeps_its_beat_through_resets_from_outside(model, batches, reset):
+    method = RDumb(model, reset_every=3, reset=reset, **RDUMB)
+    seen = []
+    for number in range(6):
+        if number == 2:
+            method.reset()
+        method(batches[number % 4])
+        seen.append(is_source(method, model))
+    assert seen == [False, False, True, False, False, True]
+    assert method.n_updates == 6
+
+
+def test_rdumb_goes_on_counting_after_a_resume(model, batches):
+    method, other = (RDumb(model, reset_every=3, **RDUMB) for _ in range(2))
+    for x in batches[:2]:
+        method(x)
+    other.load_state_dict(method.state_dict())
+    other(batches[2])
+    assert is_source(other, model)
+
+
+def test_eta_hands_out_which_samples_it_found_reliable_and_used(model, batches):
+    method, seen = ETA(model, **{**RDUMB, "redundancy_margin": 0.99}), {}
+    method.observers.append(lambda name, value: seen.setdefault(name, []).append(value))
+    for x in batches:
+        method(x)
+    assert all(mask.all() for mask in seen["reliable"])
+    assert seen["used"][0].all()
+    assert not torch.stack(seen["used"]).all()
+    assert not any(name.startswith("num_") for name in vars(method))
