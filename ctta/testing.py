@@ -182,10 +182,11 @@ def deep_copy(make: MakeMethod, model: SourceModel) -> None:
 
 def reset_replays(make: MakeMethod, model: SourceModel) -> None:
     method = make(model)
+    method.reset_kind = "full"  # what survives an official reset shows afterwards
     first = answers(method, batches())
     method.reset()
-    if not method.survives_reset and not same_tensors(first, answers(method, batches())):
-        raise BrokenLineError("after reset the same batches gave other logits")
+    if not same_tensors(first, answers(method, batches())):
+        raise BrokenLineError("after a full reset the same batches gave other logits")
 
 
 def predict_is_pure(make: MakeMethod, model: SourceModel) -> None:

@@ -201,6 +201,14 @@ def test_a_run_that_stops_is_recorded_with_its_reason(ctta, tmp_path, monkeypatc
     assert not (path.parent / "trace.npz").exists()
 
 
+def test_what_was_said_before_the_run_had_a_folder_is_in_its_log(ctta, tmp_path):
+    status, _, err = ctta("run", "method=sar", *QUICK)
+    assert status == 0
+    assert "finds no layer in digits_cnn" in err
+    (path,) = tmp_path.glob("runs/*/log.txt")
+    assert path.read_text().count("finds no layer in digits_cnn") == 1
+
+
 def test_a_run_folder_that_cannot_be_written_is_one_line(ctta, tmp_path):
     (tmp_path / "runs").write_text("a file")
     status, _, err = ctta("run", "method=source", *QUICK)

@@ -1,6 +1,7 @@
 """Every configuration composes, and its keys are those of the callable that it names."""
 
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from ctta.assets import asset_dir
-from ctta.build import locate
+from ctta.build import build, locate, optimizer_is_used
+from ctta.testing import tiny_cnn
 
 CONFIGS = asset_dir("configs")
 TARGETS = sorted(
@@ -39,19 +41,102 @@ def test_keys_are_keyword_arguments(path: Path):
     keys_against_signature(composed(f"{group}={path.stem}")[group], group)
 
 
+TUNED = sorted(CONFIGS.glob("tuned/*/*.yaml"))
+TUNED_MODEL = sorted(CONFIGS.glob("tuned_model/*/*/*.yaml"))
+
+
+def build_with(method: str, *tuned: str) -> None:
+    """Compose with the tuned files, which may be for data sets without a loader, and build."""
+    config = composed(f"method={method}", *tuned)
+    build(config["method"], "method", model=tiny_cnn(), seed=0)
+    optimizer_is_used(config)
+
+
+def check_keys(path: Path, method: str) -> None:
+    """A tuned file changes values of keys that exist, and of no other node."""
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert values.keys() <= {"optimizer", "method"}
+    known = {
+        key: yaml.safe_load((CONFIGS / file).read_text(encoding="utf-8"))
+        for key, file in (("optimizer", "config.yaml"), ("method", f"method/{method}.yaml"))
+    }
+    assert values.get("optimizer", {}).keys() <= known["optimizer"]["optimizer"].keys()
+    assert values.get("method", {}).keys() <= known["method"].keys()
+
+
+def check_source_lines(path: Path) -> None:
+    """A file names its source, or the two lines that say what stands in."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "# @package _global_"  # Hydra reads it from the first line only
+    if lines[1] == "# no published value":
+        stand_in = re.fullmatch(r"# taken from \w+/[\w-]+\b.*not tuned here.*", lines[2])
+        assert stand_in or lines[2].startswith("# searched on the four validation corruptions")
+    else:
+        assert re.match(r"# source: [\w-]+/[\w-]+ at [0-9a-f]{7,8}, \S+", lines[1])
+
+
+@pytest.mark.parametrize("path", TUNED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_tuned_values_complete_the_method_and_name_their_source(path: Path):
+    data, method = path.parent.name, path.stem
+    check_source_lines(path)
+    check_keys(path, method)
+    build_with(method, f"tuned={data}/{method}")
+
+
+@pytest.mark.parametrize("path", TUNED_MODEL, ids=lambda p: "/".join(p.parts[-3:]))
+def test_values_tuned_for_a_model_name_it_and_their_source(path: Path):
+    data, method, model = path.parts[-3], path.parts[-2], path.stem
+    check_source_lines(path)
+    check_keys(path, method)
+    assert (CONFIGS / "model" / f"{model}.yaml").is_file()
+    build_with(method, f"tuned={data}/{method}", f"tuned_model={data}/{method}/{model}")
+
+
+def test_every_data_set_has_values_for_every_method_that_needs_them():
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in CONFIGS.glob("method/*.yaml")}
+    needy = {m for m, text in texts.items() if "optimizer: ${optimizer}" in text or "???" in text}
+    needy.add("frozen")  # TENT inside
+    found: dict[str, set[str]] = {}
+    for path in TUNED:
+        found.setdefault(path.parent.name, set()).add(path.stem)
+    assert {"cifar10_c", "cifar100_c", "imagenet_c", "digits_c"} <= found.keys()
+    assert {data: needy - methods for data, methods in found.items() if needy - methods} == {}
+
+
 @pytest.mark.parametrize(
-    "path", sorted(CONFIGS.glob("tuned/*/*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}"
+    ("tuned", "key", "value"),
+    [
+        ("cifar10_c/cotta", "method.unsure_below", 0.92),
+        ("cifar100_c/cotta", "method.unsure_below", 0.72),
+        ("imagenet_c/cotta", "optimizer.lr", 0.01),
+        ("cifar100_c/eta", "method.redundancy_margin", 0.1),
+        ("cifar100_c/rdumb", "method.redundancy_margin", 0.4),
+        ("domainnet126/eata", "method.redundancy_margin", 0.1),
+        ("ccc/eata", "method.fisher_weight", 2000.0),
+        ("imagenet_3dcc/petal", "method.prior_weight", 1e-10),
+        ("imagenet_c/petal", "method.prior_weight", 1e-11),
+        ("cifar10_c/petal", "method.prior_weight", 1e-9),
+        ("domainnet126/rmt", "method.warmup_steps", 390),
+        ("imagenet_r/rmt", "method.warmup_steps", 781),
+        ("cifar10_c/vida", "optimizer.lr", 1e-4),
+        ("cifar100_c/vida", "optimizer.lr", 3e-4),
+        ("cifar100_c/vida", "method.adapters_lr", 1e-6),
+        ("imagenet_c/vida", "method.adapter_ema_decay", 0.8),
+        ("imagenet_sketch/sar", "optimizer.lr", 0.00025),
+        ("imagenet_d109/rotta", "optimizer.name", "adam"),
+    ],
 )
-def test_tuned_values_change_existing_keys_and_name_their_source(path: Path):
-    text = path.read_text(encoding="utf-8")
-    assert text.startswith("# @package _global_")
-    assert "# no published value" in text or "arXiv" in text or " at " in text
-    if "# no published value" in text:
-        assert "taken from" in text or "searched" in text
-    method = yaml.safe_load((CONFIGS / "method" / path.name).read_text(encoding="utf-8"))
-    tuned = yaml.safe_load(text).get("method", {})
-    assert tuned.keys() <= method.keys()
-    assert "???" not in str({**method, **tuned}), "a tuned method has every value"
+def test_published_values(tuned, key, value):
+    """A few numbers of each paper, copied from the pages and not from the files."""
+    config = composed(f"method={tuned.partition('/')[2]}", f"tuned={tuned}")
+    node, _, name = key.partition(".")
+    assert config[node][name] == value
+
+
+def test_sar_takes_another_rate_for_transformers():
+    chosen = ("method=sar", "tuned=imagenet_c/sar", "tuned_model=imagenet_c/sar/vit_b_16")
+    assert composed(*chosen)["optimizer"]["lr"] == 0.001
+    assert composed(*chosen)["optimizer"]["momentum"] == 0.9
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("method/*.yaml")), ids=lambda p: p.stem)

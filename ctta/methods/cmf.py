@@ -20,6 +20,8 @@ class CMF(LikelihoodRatio):
     """Lee and Chang, "Continual Momentum Filtering on Parameter Space for Online Test-time
     Adaptation", ICLR 2024, as ported in mariodoebler/test-time-adaptation at 8b2ed63.
 
+    A batch of one image: see `LikelihoodRatio`.
+
     Args:
         model: the source model.
         hidden_decay: alpha; the hidden model h falls back to the source by 1 - alpha.

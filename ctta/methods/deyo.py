@@ -14,6 +14,7 @@ from ctta.models.source import SourceModel
 from ctta.parts.arguments import count, flag, number, one_of
 from ctta.parts.batch_norm import norm_only
 from ctta.parts.destroy import Occlusion, Shuffle
+from ctta.parts.late_layers import late_layers
 from ctta.parts.losses import entropy
 from ctta.parts.optimizer import make_optimizer
 from ctta.parts.selection import loss_or_nan, mean_over, reliable
@@ -36,7 +37,7 @@ class DeYO(Method):
         occlusion_size: side of the covered square in pixels, for ``occlusion``.
         occlusion_row: of its upper edge.
         occlusion_column: of its left edge.
-        frozen_blocks: as in `SAR`.
+        variant: as in `SAR`.
         shared: see `Method`.
     """
 
@@ -59,7 +60,7 @@ class DeYO(Method):
         occlusion_size: int | None = None,
         occlusion_row: int | None = None,
         occlusion_column: int | None = None,
-        frozen_blocks: int = 0,
+        variant: Literal["official", "paper"] = "official",
         **shared: Any,
     ) -> None:
         super().__init__(model, **shared)
@@ -78,9 +79,7 @@ class DeYO(Method):
         else:
             per_side = None if destroy == "pixel" else count("patches_per_side", patches_per_side)
             self.augment = Shuffle(self.generator, per_side)
-        self.trained = norm_only(
-            self.model, frozen_blocks=count("frozen_blocks", frozen_blocks, low=0)
-        )
+        self.trained = norm_only(self.model, leave_out=late_layers(self.model, variant))
         self.optimizer = make_optimizer(self.trained.values(), optimizer)
 
     @torch.enable_grad()

@@ -33,14 +33,11 @@ class ETA(Method):
 
     Attributes:
         model_probs: the running mean probability [K], or None at first.
-        num_reliable: reliable samples so far.
-        num_used: samples learnt from so far.
     """
 
     paper = "arXiv 2204.02610"
     version = 1
-    # The first is saved with the model; the totals decide nothing, and go on after a reset.
-    not_state = Method.not_state | {"trained", "num_reliable", "num_used"}
+    not_state = Method.not_state | {"trained"}  # saved with the model
 
     def __init__(
         self,
@@ -59,7 +56,6 @@ class ETA(Method):
         self.trained = norm_only(self.model)
         self.optimizer = make_optimizer(self.trained.values(), optimizer)
         self.model_probs: Tensor | None = None
-        self.num_reliable = self.num_used = 0
 
     @torch.enable_grad()
     def adapt(self, x: Tensor) -> Tensor:
@@ -80,11 +76,11 @@ class ETA(Method):
     def select(self, probs: Tensor, entropies: Tensor) -> Tensor:
         """Samples [B] to learn from; moves the running mean probability by theirs."""
         kept = reliable(entropies, self.entropy_margin, probs.shape[1])
-        self.num_reliable += int(kept.sum())
+        self.observe("reliable", kept)
         if self.model_probs is not None:
             similarity = F.cosine_similarity(self.model_probs[None], probs)
             kept = kept & (similarity.abs() < self.redundancy_margin)
-        self.num_used += int(kept.sum())
+        self.observe("used", kept)
         if kept.any():
             mean, decay = probs[kept].mean(0), self.prob_ema_decay
             old = self.model_probs

@@ -35,8 +35,6 @@ class Frozen(Method):
         self.method, self.after, self.n_batches = method, count("after", after, low=0), 0
         self.model = method.model  # the inner method's own, not a second copy
         self.uses_source_data = method.uses_source_data
-        if reset == "full":
-            method.reset_kind = "full"
 
     def artefact(self, source: SourceData) -> Artefact:
         return self.method.artefact(source)
@@ -52,6 +50,8 @@ class Frozen(Method):
         return self.method(x)
 
     def reset(self) -> None:
+        if self.reset_kind == "full":
+            self.method.reset_kind = "full"
         self.method.reset()
         self.n_batches = 0
 

@@ -22,6 +22,10 @@ from ctta.parts.optimizer import make_optimizer
 class LikelihoodRatio(Method):
     """Adapts on the soft likelihood ratio; a subclass says what holds the weights.
 
+    A batch of one image is learnt from as well: it is kept, with weight 1, as the two measures that
+    are scaled to [0,1] over the batch become 0; the official code divides 0 by 0 there. Its batch
+    norm then sees that image alone, so let a stream of single images pass through a window.
+
     Args:
         model: the source model.
         optimizer: name, lr and the optimizer's own keys.

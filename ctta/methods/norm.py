@@ -27,8 +27,12 @@ class Norm(Method):
         reset_statistics: let the running statistics start from 0 and 1 (``batch``, ``updated``).
         shared: see `Method`.
 
+    Only BatchNorm2d adapts, as in DequanWang/tent at e9e926a; a BatchNorm1d keeps the source's
+    statistics, but under ``updated`` it moves with the model's forward in train mode.
+
     Raises:
-        ValueError: a value out of range, or missing although the chosen statistics need it.
+        ValueError: a value out of range, missing although the chosen statistics need it, or given
+            although they do not use it.
     """
 
     paper = "arXiv 2006.16971"
@@ -47,14 +51,17 @@ class Norm(Method):
         super().__init__(model, **shared)
         self.statistics = one_of("statistics", statistics, ("batch", "mixed", "updated"))
         self.model.eval().requires_grad_(False)
+        start_anew = flag("reset_statistics", reset_statistics)
         if statistics == "mixed":
+            refuse_unused(statistics, bn_momentum=bn_momentum, reset_statistics=start_anew or None)
             mix_statistics(self.model, fraction("batch_share", batch_share))
             return
+        refuse_unused(statistics, batch_share=batch_share)
         momentum = fraction("bn_momentum", bn_momentum)
         for layer in batch_norms(self.model):
             layer.momentum = momentum
             layer.train(statistics == "batch")
-            if flag("reset_statistics", reset_statistics):
+            if start_anew:
                 layer.reset_running_stats()
 
     @torch.no_grad()
@@ -71,3 +78,13 @@ class Norm(Method):
         with statistics_held(self.model):
             logits: Tensor = self.model(x)
         return logits
+
+
+def refuse_unused(statistics: str, **given: float | None) -> None:
+    """Raise for an argument that is not None although ``statistics`` has no use for it."""
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"{name}: expected none, as statistics={statistics} does not use it, got {value}; "
+                f"type method.{name}={'false' if value is True else 'null'}"
+            )

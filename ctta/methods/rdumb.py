@@ -18,11 +18,13 @@ class RDumb(ETA):
         model: the source model.
         reset_every: R; reset after update number R, 2R, ..., those that kept nothing included.
         shared: see `ETA` and `Method`.
+
+    Attributes:
+        n_updates: counted over the whole stream; no reset of either kind touches it.
     """
 
     paper = "arXiv 2306.05401"
     version = 1
-    survives_reset = ("n_updates",)
 
     def __init__(self, model: SourceModel, *, reset_every: int, **shared: Any) -> None:
         super().__init__(model, **shared)
@@ -35,3 +37,9 @@ class RDumb(ETA):
         if self.n_updates % self.reset_every == 0:
             self.reset()
         return logits
+
+    def reset(self) -> None:
+        """As every method's; the beat is the stream's and goes on."""
+        n_updates = self.n_updates
+        super().reset()
+        self.n_updates = n_updates

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ctta.data.source import SourceData
@@ -40,7 +40,7 @@ class RMT(Method):
         contrastive_weight: lambda_cont, of the contrast between prototype, view and augmented view.
         source_weight: lambda_src, of the cross entropy on replayed source images; 0: no replay.
         temperature: T of the contrast.
-        projection_dim: width that features are projected to for it.
+        projection_dim: width that features are projected to for it; None: they are not.
         warmup_steps: updates on source images before the stream, the learning rate rising to its
             value; 0: none.
         source_batch_size: source images a batch, everywhere.
@@ -69,7 +69,7 @@ class RMT(Method):
         contrastive_weight: float,
         source_weight: float,
         temperature: float,
-        projection_dim: int,
+        projection_dim: int | None,
         warmup_steps: int,
         source_batch_size: int,
         shuffle_source: bool = False,
@@ -88,8 +88,11 @@ class RMT(Method):
         use_batch_statistics(self.model)
         self.teacher = copy.deepcopy(self.model).requires_grad_(False)
         width = self.model.n_features
-        projector = make_projector(width, count("projection_dim", projection_dim), self.generator)
-        self.projector = projector.to(self.device, self.dtype)
+        self.projector: nn.Module = nn.Identity()
+        if projection_dim is not None:
+            n_columns = count("projection_dim", projection_dim)
+            self.projector = make_projector(width, n_columns, self.generator)
+        self.projector.to(self.device, self.dtype)
         trained = named_weights_and_biases(self.model).values()
         groups = [{"params": [*trained]}, {"params": [*self.projector.parameters()]}]
         self.optimizer = make_optimizer(groups, optimizer)

@@ -14,6 +14,8 @@ class ROID(LikelihoodRatio):
     """Marsden, Döbler, Yang, "Universal Test-time Adaptation through Weight Ensembling,
     Diversity Weighting, and Prior Correction", WACV 2024, arXiv 2306.00650.
 
+    A batch of one image: see `LikelihoodRatio`.
+
     Args:
         model: the source model.
         source_share: s; after each update ``theta <- (1-s) theta + s theta0``.

@@ -23,6 +23,8 @@ from ctta.parts.restore import ema_
 class RoTTA(Method):
     """Yuan, Xie, Li, "Robust Test-Time Adaptation in Dynamic Scenarios", CVPR 2023.
 
+    Every BatchNorm1d and BatchNorm2d becomes robust, and is trained as all normalisation layers.
+
     Args:
         model: the source model.
         optimizer: name, lr and the optimizer's own keys.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ctta.methods.base import Method
 from ctta.models.source import SourceModel
-from ctta.parts.arguments import count, fraction, number
+from ctta.parts.arguments import fraction, number
 from ctta.parts.batch_norm import norm_only
+from ctta.parts.late_layers import late_layers
 from ctta.parts.losses import entropy
 from ctta.parts.optimizer import make_optimizer
 from ctta.parts.selection import mean_over, reliable
@@ -26,9 +27,8 @@ class SAR(Method):
         entropy_margin: E0 / ln K; reliable is an entropy below it.
         loss_ema_decay: of the running loss e.
         reset_below: e below this resets the method.
-        frozen_blocks: the last n blocks of the model, and what is behind them, are not trained;
-            the official name filter leaves out 3 in ResNet-50 and in timm's ViT-B and none in the
-            models that it does not know.
+        variant: which late layers are not trained: ``official``, those that the authors' code has
+            the names of (in some models none); ``paper``, the last stage of any model.
         shared: see `Method`.
 
     Attributes:
@@ -48,16 +48,14 @@ class SAR(Method):
         entropy_margin: float,
         loss_ema_decay: float,
         reset_below: float,
-        frozen_blocks: int = 0,
+        variant: Literal["official", "paper"] = "official",
         **shared: Any,
     ) -> None:
         super().__init__(model, **shared)
         self.entropy_margin = number("entropy_margin", entropy_margin, low=0)
         self.loss_ema_decay = fraction("loss_ema_decay", loss_ema_decay)
         self.reset_below = number("reset_below", reset_below)
-        self.trained = norm_only(
-            self.model, frozen_blocks=count("frozen_blocks", frozen_blocks, low=0)
-        )
+        self.trained = norm_only(self.model, leave_out=late_layers(self.model, variant))
         node = dict(optimizer)
         self.radius = number("optimizer.rho", node.pop("rho", None), low=0)
         if node["name"] != "sam_sgd":

@@ -21,6 +21,8 @@ class Tent(Method):
     Batch norm normalises with the batch at hand; weights and biases of all normalisation layers
     are trained on the mean entropy. The prediction is that of before the update. The model stays
     in eval mode (no dropout); the authors' code uses train mode, which differs only with dropout.
+    BatchNorm1d, which the authors leave out, is treated as BatchNorm2d is, but for a single row,
+    which has no statistics: `ctta.parts.batch_norm.use_batch_statistics`.
 
     Args:
         model: the source model.

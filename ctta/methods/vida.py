@@ -100,7 +100,7 @@ class ViDA(Method):
         if not adapters(self.model):
             add_adapters(
                 self.model,
-                model.adapter_targets,
+                targets_of(self.model),
                 low_rank=count("low_rank", low_rank),
                 high_rank=count("high_rank", high_rank),
                 generator=self.generator,
@@ -192,3 +192,19 @@ class ViDA(Method):
             for part in (self.model, self.teacher):
                 part.get_parameter(name).copy_(value)
             self.restore.start[name].copy_(value)
+
+
+def targets_of(model: SourceModel) -> list[str]:
+    """Names of the layers that get adapters.
+
+    Raises:
+        ValueError: there is none.
+    """
+    names = model.adapter_targets
+    if not names:
+        raise ValueError(
+            "ViDA's adapters go beside the linear maps of an attention or beside convolutions that "
+            f"keep the side; {model.card.name} calls no such layer. For a transformer take timm's, "
+            "as model=timm model.name=vit_base_patch16_224.augreg_in21k_ft_in1k"
+        )
+    return names

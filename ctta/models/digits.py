@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ctta.models.source import ModelCard, SourceModel, weights_hash
+from ctta.models.stages import stages_of
 
 
 class TinyCNN(SourceModel):
@@ -43,7 +44,7 @@ class TinyCNN(SourceModel):
             setattr(self, f"conv{i + 1}", convolution)
             setattr(self, f"bn{i + 1}", nn.BatchNorm2d(wide[i + 1], eps=bn_eps))
         self.fc = nn.Linear(wide[-1], num_classes)
-        self.stages = [[f"conv{i}", f"bn{i}"] for i in (1, 2, 3)]
+        self.stages = stages_of(self, "fc")
         self.card = ModelCard(
             "tiny-cnn", (in_channels, side, side), num_classes, weights_hash(self)
         )
@@ -70,7 +71,7 @@ class TinyViT(SourceModel, VisionTransformer):  # type: ignore[misc]
     def __init__(self, **arguments: Any) -> None:
         VisionTransformer.__init__(self, **arguments)
         vit: Any = self  # timm's attributes are not typed
-        self.stages = [[f"blocks.{i}"] for i in range(len(vit.blocks))]
+        self.stages = stages_of(self, "head")
         shape = (vit.patch_embed.proj.in_channels, *vit.patch_embed.img_size)
         self.card = ModelCard("tiny-vit", shape, vit.num_classes, weights_hash(self))
 

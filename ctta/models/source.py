@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from ctta.models.stages import join, stages_of
 
 _network_dtype: ContextVar[torch.dtype | None] = ContextVar("network_dtype", default=None)
 
@@ -60,7 +63,7 @@ class SourceModel(nn.Module):
     Attributes:
         card: see `ModelCard`.
         head: the last layer, [B,D] -> [B,K].
-        stages: ordered groups of module names, so that a method may freeze "the last stage".
+        stages: ordered groups of names of submodules, so that a method may freeze "the last stage".
     """
 
     card: ModelCard
@@ -98,17 +101,20 @@ class SourceModel(nn.Module):
         """Names of the layers that adapters go beside: the attention's linear maps.
 
         Where there are none, the convolutions that keep the side (or divide it by their stride).
+        A layer whose weights are read without calling it, as in torchvision's transformers, is
+        not among them.
         """
         linears = [
-            f"{name}.{inner}"
+            join(name, inner)
             for name, module in self.named_modules()
             if type(module).__name__.endswith("Attention")
-            # Reads the weights of its output layer without calling it.
-            and not isinstance(module, nn.MultiheadAttention)
             for inner, layer in module.named_modules()
             if isinstance(layer, nn.Linear)
         ]
-        return linears or [
+        if linears:
+            called = self.called(linears)
+            return [name for name in dict.fromkeys(linears) if name in called]
+        return [
             name
             for name, layer in self.named_modules()
             if isinstance(layer, nn.Conv2d)
@@ -118,6 +124,28 @@ class SourceModel(nn.Module):
                 for p, d, k in zip(layer.padding, layer.dilation, layer.kernel_size, strict=True)
             )
         ]
+
+    @torch.no_grad()
+    def called(self, names: Sequence[str]) -> set[str]:
+        """Which of the named modules a forward calls; found by one on a black image.
+
+        Raises:
+            ValueError: the network does not take an image of the shape on its card.
+        """
+        model, found = copy.deepcopy(self).eval(), set[str]()
+        for name in names:
+            model.get_submodule(name).register_forward_pre_hook(
+                lambda _, __, name=name: found.add(name)
+            )
+        weight = next(model.parameters())
+        try:
+            model(weight.new_zeros(1, *self.card.image_shape))
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"model.image_shape: {self.card.name} does not take an image of "
+                f"{list(self.card.image_shape)}, as its card says: {error}"
+            ) from error
+        return found
 
     def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[B,D] and [B,K] of one forward."""
@@ -171,7 +199,8 @@ class WrappedModel(SourceModel):
         channels = image_shape[0]
         self.register_buffer("mean", torch.tensor(mean or [0.0] * channels).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std or [1.0] * channels).view(-1, 1, 1))
-        self.stages = stages_of(module)
+        stages = stages_of(module, self.head_name)
+        self.stages = [[f"module.{part}" for part in stage] for stage in stages]
         weight = getattr(names[self.head_name], "weight", None)
         self.card = ModelCard(
             name=name,
@@ -206,18 +235,6 @@ def last_linear(module: nn.Module) -> str:
     if not names:
         raise ValueError("head: the module has no linear layer; name its last layer with head=...")
     return names[-1]
-
-
-def stages_of(module: nn.Module) -> list[list[str]]:
-    """Groups of module names in order: the top-level children, lists of blocks taken apart."""
-    stages: list[list[str]] = []
-    for name, child in module.named_children():
-        blocks = list(child.named_children())
-        if len(blocks) > 1 and all(key.isdigit() for key, _ in blocks):
-            stages += [[f"{name}.{key}"] for key, _ in blocks]
-        else:
-            stages.append([name])
-    return stages
 
 
 def weights_hash(model: nn.Module) -> str:

@@ -190,7 +190,11 @@ def fetched(make: Callable[[], Any], name: str, pretrained: bool) -> Any:
 
 
 def custom_model(
-    *, target: str, weights: str | None = None, head: str | None = None
+    *,
+    target: str,
+    weights: str | None = None,
+    head: str | None = None,
+    image_shape: tuple[int, int, int] = (3, 32, 32),
 ) -> SourceModel:
     """The user's own module.
 
@@ -198,6 +202,7 @@ def custom_model(
         target: ``package.module:factory``, called without arguments.
         weights: a safetensors file, or a torch file that loads with ``weights_only=True``.
         head: name of the last layer; None: the last linear one.
+        image_shape: (C, H, W) of its images.
 
     Raises:
         ValueError: nothing at ``target``, or weights that do not fit.
@@ -220,4 +225,5 @@ def custom_model(
             raise ValueError(f"model.weights: {path} cannot be loaded: {error}") from error
     if isinstance(module, SourceModel):
         return module.eval()
-    return WrappedModel(module, name=target, image_shape=(3, 32, 32), head=head).eval()
+    shape = (image_shape[0], image_shape[1], image_shape[2])  # a list where it comes from YAML
+    return WrappedModel(module, name=target, image_shape=shape, head=head).eval()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from ctta.models.source import SourceModel
+from torch.nn.modules.batchnorm import _BatchNorm
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
@@ -19,17 +18,42 @@ def batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
     return [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
 
 
+class OwnBatchNorm1d(nn.BatchNorm1d):
+    """Normalises with the batch at hand in either mode, and with the source's statistics if that
+    holds one value a channel, which has no spread. The source's statistics never move."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B,C] or [B,C,L] -> the same."""
+        single = x.numel() == x.shape[1]
+        return F.batch_norm(
+            x,
+            self.running_mean if single else None,
+            self.running_var if single else None,
+            self.weight,
+            self.bias,
+            training=not single,
+            eps=self.eps,
+        )
+
+
 def use_batch_statistics(model: nn.Module) -> None:
     """Every BatchNorm2d normalises with the batch at hand, in either mode, and keeps nothing.
 
-    The statistics are the mean and the biased variance; gradients flow through them.
+    The statistics are the mean and the biased variance; gradients flow through them. So it is for
+    BatchNorm1d, but for a single row: see `OwnBatchNorm1d`. mariodoebler/test-time-adaptation at
+    8b2ed63 gets there by train mode, and by eval mode for one sample.
     """
     for layer in batch_norms(model):
         layer.track_running_stats = False
         layer.running_mean = layer.running_var = layer.num_batches_tracked = None
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.__class__ = OwnBatchNorm1d
 
 
-def norm_only(model: SourceModel, *, frozen_blocks: int = 0) -> dict[str, nn.Parameter]:
+def norm_only(
+    model: nn.Module, *, leave_out: Container[str] = frozenset()
+) -> dict[str, nn.Parameter]:
     """Set ``model`` up as TENT and its descendants do; returns what is trained, by name.
 
     Eval mode, batch norm on the batch at hand, gradients for the weights and biases of the
@@ -37,45 +61,35 @@ def norm_only(model: SourceModel, *, frozen_blocks: int = 0) -> dict[str, nn.Par
 
     Args:
         model: changed in place.
-        frozen_blocks: the last n blocks, and all layers behind them, are left out.
+        leave_out: names of modules that are not trained.
 
     Raises:
         ValueError: nothing would be trained.
     """
     model.eval()
     use_batch_statistics(model)
-    return norm_affine(model, frozen_blocks=frozen_blocks)
+    return norm_affine(model, leave_out=leave_out)
 
 
-def norm_affine(model: SourceModel, *, frozen_blocks: int = 0) -> dict[str, nn.Parameter]:
+def norm_affine(
+    model: nn.Module, *, leave_out: Container[str] = frozenset()
+) -> dict[str, nn.Parameter]:
     """Gradients for the affine parameters of normalisation layers only; see `norm_only`."""
     model.requires_grad_(False)
-    frozen = behind(model, frozen_blocks)
     trained = {
         f"{name}.{kind}": parameter
         for name, module in model.named_modules()
-        if isinstance(module, NORMS) and name not in frozen
+        if isinstance(module, NORMS) and name not in leave_out
         for kind, parameter in module.named_parameters(recurse=False)
     }
     if not trained:
         raise ValueError(
             "this method trains the affine parameters of normalisation layers; this model has "
-            "none" + (f" before its last {frozen_blocks} blocks" if frozen_blocks else "")
+            "none" + (" before its last stage" if leave_out else "")
         )
     for parameter in trained.values():
         parameter.requires_grad_(True)
     return trained
-
-
-def behind(model: SourceModel, n_blocks: int) -> set[str]:
-    """Names of all modules from the n-th last block on, in the order of definition."""
-    if n_blocks == 0:
-        return set()
-    blocks = [stage for stage in model.stages if stage[0].rpartition(".")[2].isdigit()]
-    first = (blocks or list(model.stages))[-n_blocks:][0][0]
-    prefixes = [name for name, module in model.named_modules() if module is not model]
-    start = next(i for i, name in enumerate(prefixes) if name.endswith(first))
-    return set(prefixes[start:])
 
 
 def named_weights_and_biases(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -120,7 +134,7 @@ def mix_statistics(model: nn.Module, batch_share: float) -> None:
         layer.batch_share = batch_share
 
 
-class RobustBatchNorm2d(nn.BatchNorm2d):
+class RobustBatchNorm(_BatchNorm):
     """In training, ``(1-m) stored + m batch`` normalises and is stored; m is ``momentum``.
 
     The batch variance is the biased one; gradients flow through the batch's part. In eval mode the
@@ -128,28 +142,39 @@ class RobustBatchNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B,C,H,W] -> [B,C,H,W]."""
+        """x [B,C,...] -> the same."""
         assert self.running_mean is not None
         assert self.running_var is not None
         mean, variance = self.running_mean, self.running_var
         if self.training:
             assert self.momentum is not None
-            batch_variance, batch_mean = torch.var_mean(x, dim=(0, 2, 3), unbiased=False)
+            rest = [axis for axis in range(x.ndim) if axis != 1]
+            batch_variance, batch_mean = torch.var_mean(x, dim=rest, unbiased=False)
             mean = (1 - self.momentum) * mean + self.momentum * batch_mean
             variance = (1 - self.momentum) * variance + self.momentum * batch_variance
             self.running_mean.copy_(mean.detach())
             self.running_var.copy_(variance.detach())
         # Written out: F.batch_norm takes statistics as constants.
-        shape = (1, -1, 1, 1)
+        shape = (1, -1) + (1,) * (x.ndim - 2)
         x = (x - mean.view(shape)) / (variance.view(shape) + self.eps).sqrt()
         return x * self.weight.view(shape) + self.bias.view(shape) if self.affine else x
 
 
+class RobustBatchNorm1d(RobustBatchNorm, nn.BatchNorm1d):
+    """`RobustBatchNorm` in the place of a BatchNorm1d."""
+
+
+class RobustBatchNorm2d(RobustBatchNorm, nn.BatchNorm2d):
+    """`RobustBatchNorm` in the place of a BatchNorm2d."""
+
+
 def use_robust_statistics(model: nn.Module, momentum: float) -> None:
-    """Turn every BatchNorm2d into the robust form, keeping names, weights and statistics."""
-    for layer in batch_norms(model):
-        layer.__class__ = RobustBatchNorm2d
-        layer.momentum = momentum
+    """Turn every batch norm into the robust form, keeping names, weights and statistics."""
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm1d):
+            layer.__class__, layer.momentum = RobustBatchNorm1d, momentum
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.__class__, layer.momentum = RobustBatchNorm2d, momentum
 
 
 @contextmanager

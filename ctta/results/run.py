@@ -39,7 +39,7 @@ from ctta.results.result import (
     Result,
     StreamRecord,
 )
-from ctta.results.store import RunStore
+from ctta.results.store import RunStore, gathered
 from ctta.results.table import rich_table
 from ctta.seeding import threads
 
@@ -108,7 +108,8 @@ class Experiment:
 
     def _run(self, store: RunStore) -> Result:
         names = self.config["names"]
-        method, card, artefact = self.prepared()
+        with gathered() as earlier:
+            method, card, artefact = self.prepared()
         identity = run_identity(
             self.config,
             weights=card.weights_sha256,
@@ -124,7 +125,7 @@ class Experiment:
             return done
         record = self.record(identity, method, card.to_dict(), artefact)
         observers = self.observers(folder.name, store)
-        with store.log(folder), kernels.recorded() as kernels_ran:
+        with store.log(folder, earlier), kernels.recorded() as kernels_ran:
             try:
                 clean = {"clean_error_before_pct": self.clean_error(method)}
                 trace = run_online(

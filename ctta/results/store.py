@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from logging.handlers import MemoryHandler
 from pathlib import Path
 
 import yaml
@@ -12,6 +13,18 @@ import yaml
 from ctta.online.trace import Trace
 from ctta.places import writable
 from ctta.results.result import Result, write_text
+
+
+@contextmanager
+def gathered() -> Iterator[list[logging.LogRecord]]:
+    """The records of what is logged inside, for a log that has no folder yet."""
+    handler = MemoryHandler(capacity=1)  # without a target it keeps whatever comes
+    logger = logging.getLogger("ctta")
+    logger.addHandler(handler)
+    try:
+        yield handler.buffer
+    finally:
+        logger.removeHandler(handler)
 
 
 class RunStore:
@@ -43,11 +56,13 @@ class RunStore:
         return result if whole else None
 
     @contextmanager
-    def log(self, folder: Path) -> Iterator[None]:
-        """What is logged inside goes to ``log.txt`` in the run's folder too."""
+    def log(self, folder: Path, earlier: Iterable[logging.LogRecord] = ()) -> Iterator[None]:
+        """What is logged inside goes to ``log.txt`` in the run's folder too, after ``earlier``."""
         writable(folder, "CTTA_RUNS")
         handler = logging.FileHandler(folder / "log.txt", mode="w", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        for record in earlier:
+            handler.handle(record)
         logger = logging.getLogger("ctta")
         level = logger.level
         logger.addHandler(handler)

@@ -59,6 +59,17 @@ MODES = {
 PARTS = {"student": "model", "bn": "feature_norm", "momentum": "optimizer", "opt": "optimizer"}
 STARTS = ("student", "teacher", "anchor", "projector", "hidden", "prior_mean", "prior_variance")
 USES = {"prototypes", "fisher", "memory", "warmup", "replay"}
+# What survives an official reset -> our attribute.
+SURVIVORS = {
+    "source_batches": "source_batches",
+    "optimizer": "optimizer",
+    "hidden_variance": "hidden_var",
+    "bn": "feature_norm",
+    "bn_optimizer": "optimizer",
+    "scales": "scales",
+}
+# Running totals of the format -> the mask that is observed at each update.
+TOTALS = {"num_reliable": "reliable", "num_used": "used"}
 
 
 def read_case(path: Path) -> Case:
@@ -78,6 +89,9 @@ def read_case(path: Path) -> Case:
     for key, value in (spec.get("mode") or {}).items():
         if value not in MODES.get(key, ()):
             raise RefusedError(f"spec.mode.{key}: unknown value {value!r}")
+    for name in spec.get("survives_reset") or []:
+        if name not in SURVIVORS:
+            raise RefusedError(f"spec.survives_reset: unknown name {name!r}")
     for key in spec.get("start") or {}:
         if key not in (*STARTS, "memory_first_row"):
             raise RefusedError(f"spec.start: unknown part {key!r}")
@@ -204,6 +218,10 @@ def run_stream(case: Case, cls: type[Method], *, nudged: bool = False) -> Callab
         views = ReplayedViews(spec["views"], spec["arguments"], arrays)
     method, n_resets = make_method(case, cls, model, views)
     check_trained(method, spec.get("trained_parameters"))
+    if spec.get("reset") == "official":
+        expected = {SURVIVORS[name] for name in spec.get("survives_reset") or []}
+        ours = set(method.survives_reset)
+        assert ours == expected, f"survives a reset: {sorted(ours)}, expected: {sorted(expected)}"
     method.observers.append(lambda name, value: found.setdefault(name, []).append(value.clone()))
     if spec.get("source_data"):
         method.prepare(source_data(case))
@@ -230,6 +248,8 @@ def run_stream(case: Case, cls: type[Method], *, nudged: bool = False) -> Callab
             names = [key for key in arrays.files if key.startswith("after1/")]
             after1 = {key: quantity(method, key.removeprefix("after1/"), spec) for key in names}
 
+    steps = spec.get("steps") or 1
+
     def mine(key: str) -> Any:
         if key.startswith(("warmup/", "fisher/", "prototypes")) and key not in found:
             return prepared[key]
@@ -238,6 +258,9 @@ def run_stream(case: Case, cls: type[Method], *, nudged: bool = False) -> Callab
             return np.stack(rows)
         if key.endswith("_first_step") and key.removesuffix("_first_step") in found:
             return found[key.removesuffix("_first_step")][0]
+        if key in TOTALS and TOTALS[key] in found:
+            counts = torch.stack([mask.sum() for mask in found[TOTALS[key]]])
+            return counts.cumsum(0)[steps - 1 :: steps]
         if key in traced and key not in found:
             values = traced[key]
             if any(v is None for v in values):
@@ -252,7 +275,7 @@ def run_stream(case: Case, cls: type[Method], *, nudged: bool = False) -> Callab
         values = [v.reshape(1) if v.ndim == 0 else v for v in found[key]]
         if key == "logits" and spec.get("returns") in ("probabilities", "scores"):
             values = [v.exp() for v in values]
-        steps, rows = spec.get("steps") or 1, len(np.asarray(arrays[key]))
+        rows = len(np.asarray(arrays[key]))
         whole = sum(v.numel() for v in values) == np.size(arrays[key])
         if (
             steps > 1 and len(values) == steps * rows and not whole

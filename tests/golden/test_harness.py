@@ -41,6 +41,7 @@ def changed(tmp_path):
         ({"restore_mask": "all"}, "restores nothing"),
         ({"compare": {"logitz": {"atol": 0, "rtol": 0}}}, "logitz"),
         ({"start": {"student": "init", "tail": "init"}}, "tail"),
+        ({"survives_reset": ["hats"]}, "hats"),
     ],
 )
 def test_what_is_unknown_is_refused_by_name(changed, spec, named):
@@ -71,3 +72,9 @@ def test_a_known_difference_must_differ(changed):
 
 def test_an_unknown_method_is_not_covered():
     assert method_class("no_such_method") is None
+
+
+def test_what_survives_a_reset_is_compared_with_the_class(changed):
+    file = changed({"reset": "official", "survives_reset": ["optimizer"]})
+    with pytest.raises(AssertionError, match=r"survives a reset: \[\], expected: \['optimizer'\]"):
+        replay(read_case(file), method_class("tent"))

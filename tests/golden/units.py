@@ -10,7 +10,7 @@ from compare import Case, Report, check, matching
 from torch import Tensor
 from views import RefusedError, ReplayedViews
 
-from ctta.kernels import ema_
+from ctta.kernels import ema_, restore_where_
 from ctta.kernels.reference import quantile
 from ctta.parts.augment import view_stages
 from ctta.parts.category_memory import CategoryMemory
@@ -38,7 +38,7 @@ def replay_unit(case: Case, report: Report) -> Report:
             results |= contrast(case, call)
         elif call["function"] == "category_balanced_memory":
             results |= memory_states(case, call)
-        elif call["function"] == "ema":
+        elif call["function"] in ("ema", "masked_ema"):
             results |= moved(case, call)
         else:
             report.skipped.append(f"function {call['function']}")
@@ -103,10 +103,14 @@ def quantiles(case: Case, call: dict[str, Any]) -> dict[str, Any]:
 
 
 def moved(case: Case, call: dict[str, Any]) -> dict[str, Any]:
-    """Teacher tensors after a moving average."""
+    """Teacher tensors after a moving average; where a mask is true, the student's value."""
     teacher, student = (case.under(call["inputs"][part]) for part in ("teacher", "student"))
     student = {name: student[name] for name in teacher}
     ema_(teacher.values(), student.values(), call["arguments"]["ema_decay"])
+    if call["function"] == "masked_ema":
+        mask = case.under(call["inputs"]["mask"])
+        where = [mask[name].bool() for name in teacher]
+        restore_where_(teacher.values(), student.values(), where)
     return {f"{call['outputs']['value']}/{name}": value for name, value in teacher.items()}
 
 

@@ -2,11 +2,20 @@
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
+from ctta.assets import asset_dir
+from ctta.build import build
+from ctta.data.source import SourceData
 from ctta.methods.cotta import CoTTA
+from ctta.methods.eta import ETA
 from ctta.methods.frozen import Frozen
 from ctta.methods.norm import Norm
+from ctta.methods.rdumb import RDumb
 from ctta.methods.tent import Tent
+from ctta.methods.vida import targets_of
+from ctta.models.source import WrappedModel
 
 
 def test_source_is_the_model_in_eval_mode(makers, model, batches):
@@ -72,6 +81,21 @@ def test_norm_refuses(model, change):
         Norm(model, **change)
 
 
+@pytest.mark.parametrize(
+    ("statistics", "extra", "remedy"),
+    [
+        ("mixed", {"bn_momentum": 0.1}, "bn_momentum=null"),
+        ("mixed", {"reset_statistics": True}, "reset_statistics=false"),
+        ("batch", {"batch_share": 0.1}, "batch_share=null"),
+        ("updated", {"batch_share": 0.1}, "batch_share=null"),
+    ],
+)
+def test_norm_refuses_what_its_statistics_do_not_use(model, statistics, extra, remedy):
+    needed = {"batch_share": 0.1} if statistics == "mixed" else {"bn_momentum": 0.1}
+    with pytest.raises(ValueError, match=rf"statistics={statistics} does not use it.*{remedy}"):
+        Norm(model, statistics=statistics, **needed, **extra)
+
+
 def test_cotta_restores_everything_at_one(model, batches, cotta_arguments):
     method = CoTTA(model, **{**cotta_arguments, "restore_prob": 1.0})
     method(batches[0])
@@ -102,3 +126,91 @@ def test_frozen_stops_after_n_batches_and_reset_starts_anew(makers, model, batch
     assert method.n_batches == 0
     with pytest.raises(ValueError, match="after: expected an integer of at least 0"):
         Frozen(method.method, after=-1)
+
+
+def test_vida_says_where_no_adapter_fits(model):
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 10))
+    bare = WrappedModel(network, name="bare", image_shape=(3, 8, 8))
+    with pytest.raises(ValueError, match=r"bare calls no such layer.*timm's"):
+        targets_of(bare)
+    assert targets_of(model) == ["conv1", "conv2", "conv3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "learn_from_all"),
+    [
+        ("sar", ["method.entropy_margin=2"]),
+        ("deyo", ["method.entropy_margin=2", "method.min_prob_drop=-1"]),
+    ],
+)
+def test_variant_paper_leaves_the_last_stage_as_it_is(name, learn_from_all, model, batches):
+    for variant, moved in (("official", True), ("paper", False)):
+        with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):
+            chosen = [f"method={name}", f"method.variant={variant}", "optimizer.lr=0.1"]
+            config = compose("config", overrides=chosen + learn_from_all)
+        node = OmegaConf.to_container(config.method, resolve=True)
+        method = build(node, "method", model=model, seed=0)
+        method(batches[0])
+        assert not torch.equal(method.model.bn2.weight, model.bn2.weight)
+        assert torch.equal(method.model.bn3.weight, model.bn3.weight) != moved
+
+
+def test_rmt_without_a_projector_contrasts_the_features_themselves(model, batches):
+    with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):
+        config = compose("config", overrides=["method=rmt", "tuned=domainnet126/rmt"])
+    node = OmegaConf.to_container(config.method, resolve=True)
+    assert node["projection_dim"] is None
+    method = build({**node, "warmup_steps": 1}, "method", model=model, seed=0)
+    images = batches.flatten(0, 1)
+    method.prepare(SourceData(images, torch.arange(len(images)) % 10, identity="noise"))
+    first = method(batches[0])
+    method.reset()
+    method.load_state_dict(method.state_dict())
+    assert torch.equal(method(batches[0]), first)
+    x = method.prototypes[:, None]
+    assert torch.equal(method.projector(x), x)
+
+
+RDUMB = {
+    "optimizer": {"name": "sgd", "lr": 0.1},
+    "entropy_margin": 2.0,
+    "redundancy_margin": 2.0,
+    "prob_ema_decay": 0.9,
+}
+
+
+def is_source(method, model):
+    return torch.equal(method.model.bn1.weight, model.bn1.weight)
+
+
+@pytest.mark.parametrize("reset", ["official", "full"])
+def test_rdumb_keeps_its_beat_through_resets_from_outside(model, batches, reset):
+    method = RDumb(model, reset_every=3, reset=reset, **RDUMB)
+    seen = []
+    for number in range(6):
+        if number == 2:
+            method.reset()
+        method(batches[number % 4])
+        seen.append(is_source(method, model))
+    assert seen == [False, False, True, False, False, True]
+    assert method.n_updates == 6
+
+
+def test_rdumb_goes_on_counting_after_a_resume(model, batches):
+    method, other = (RDumb(model, reset_every=3, **RDUMB) for _ in range(2))
+    for x in batches[:2]:
+        method(x)
+    other.load_state_dict(method.state_dict())
+    other(batches[2])
+    assert is_source(other, model)
+
+
+def test_eta_hands_out_which_samples_it_found_reliable_and_used(model, batches):
+    method, seen = ETA(model, **{**RDUMB, "redundancy_margin": 0.99}), {}
+    method.observers.append(lambda name, value: seen.setdefault(name, []).append(value))
+    for x in batches:
+        method(x)
+    assert all(mask.all() for mask in seen["reliable"])
+    assert seen["used"][0].all()
+    assert not torch.stack(seen["used"]).all()
+    assert not any(name.startswith("num_") for name in vars(method))

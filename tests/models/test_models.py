@@ -11,7 +11,7 @@ from ctta.data.digits import DigitsC
 from ctta.data.source import SourceData
 from ctta.models import zoo
 from ctta.models.digits import TinyCNN, TinyViT
-from ctta.models.source import WrappedModel, stages_of, weights_hash
+from ctta.models.source import WrappedModel, weights_hash
 from ctta.models.training import train
 
 VIT = {
@@ -45,8 +45,6 @@ def test_head_of_features_is_forward(make, side):
         assert torch.equal(model.head(features), logits)
     assert features.ndim == 2
     assert logits.shape == (2, model.card.n_classes)
-    names = dict(model.named_modules()) | dict(getattr(model, "module", model).named_modules())
-    assert all(name in names for stage in model.stages for name in stage)
     assert json.dumps(model.card.to_dict())
 
 
@@ -55,13 +53,6 @@ def test_state_names_are_plain():
     assert {"cls_token", "blocks.1.attn.qkv.weight", "head.bias"} <= set(
         TinyViT(**VIT).state_dict()
     )
-
-
-def test_stages_take_lists_of_blocks_apart():
-    module = nn.ModuleDict(
-        {"stem": nn.Linear(2, 2), "blocks": nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))}
-    )
-    assert stages_of(module) == [["stem"], ["blocks.0"], ["blocks.1"]]
 
 
 def test_normalisation_is_inside():

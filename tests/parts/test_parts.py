@@ -2,16 +2,13 @@
 
 import pytest
 import torch
-import torchvision
 from torch import nn
 
-from ctta.models.source import WrappedModel
 from ctta.parts.augment import Augmentation, apply_view, view_stages
 from ctta.parts.batch_norm import named_weights_and_biases, norm_only
 from ctta.parts.losses import entropy, soft_cross_entropy, symmetric_cross_entropy
 from ctta.parts.optimizer import make_optimizer
 from ctta.parts.restore import RandomRestore, ema_
-from ctta.testing import tiny_vit
 
 
 @pytest.mark.parametrize(
@@ -120,15 +117,3 @@ def test_collections_of_parameters():
         "norm.weight",
         "norm.bias",
     ]
-
-
-def test_frozen_blocks_leave_out_the_last_ones_and_what_is_behind():
-    model = tiny_vit()
-    names = list(norm_only(model, frozen_blocks=1))
-    assert {name.rpartition(".")[0] for name in names} == {"blocks.0.norm1", "blocks.0.norm2"}
-    assert "norm.weight" in norm_only(model)
-    resnet = WrappedModel(torchvision.models.resnet50(), name="r", image_shape=(3, 224, 224))
-    trained = norm_only(resnet, frozen_blocks=3)
-    # The count of the official filter: mariodoebler/test-time-adaptation at 8b2ed63.
-    assert sum(p.numel() for p in trained.values()) == 30_592
-    assert sum(p.numel() for p in norm_only(resnet).values()) == 53_120
