@@ -18,12 +18,20 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ctta.data.digits import DigitsC
-from ctta.models.digits import TinyCNN, TinyViT
+from ctta.models.digits import TinyCNN
 from ctta.models.source import ModelCard, SourceModel, WrappedModel, weights_hash
 from ctta.models.training import RECIPE_VERSION, Report, train
 from ctta.places import cache_dir, writable
 
 log = logging.getLogger("ctta")
+
+
+def tiny_vit() -> SourceModel:
+    """The transformer for the digits."""
+    from ctta.models.digits_vit import TinyViT
+
+    return TinyViT(img_size=32, patch_size=8, num_classes=10, embed_dim=64, depth=3, num_heads=4)
+
 
 ARCHITECTURES: dict[str, tuple[Callable[[], SourceModel], dict[str, float]]] = {
     "cnn": (
@@ -31,9 +39,7 @@ ARCHITECTURES: dict[str, tuple[Callable[[], SourceModel], dict[str, float]]] = {
         {"epochs": 20, "lr": 0.01, "weight_decay": 1e-4},
     ),
     "vit": (
-        lambda: TinyViT(
-            img_size=32, patch_size=8, num_classes=10, embed_dim=64, depth=3, num_heads=4
-        ),
+        tiny_vit,
         {"epochs": 60, "lr": 0.002, "weight_decay": 0.05},
     ),
 }
