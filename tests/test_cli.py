@@ -103,6 +103,8 @@ def test_dry_run_prints_hashes_and_builds_no_model(ctta, tmp_path, monkeypatch):
         (["compute.threads=0"], ["threads", "0"]),
         (["compute.device=tpu"], ["device", "tpu"]),
         (["model=timm"], ["model.name"]),
+        (["tracking=wandb", "tracking.mode=sideways"], ["tracking.mode", "offline", "sideways"]),
+        (["tracking.name=wandb"], ["tracking.name", "tracking=wandb"]),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,
 )

@@ -8,7 +8,7 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from ctta.methods.base import Method
 from ctta.models.source import ModelCard
 from ctta.online.costs import peak_mib
 from ctta.online.loop import clean_error_pct, run_online
-from ctta.online.observers import Observer, Progress, WandbTracking
+from ctta.online.observers import Mode, Observer, Progress, WandbTracking
 from ctta.online.trace import Trace
 from ctta.places import cache_dir, runs_dir
 from ctta.results.artefacts import prepare
@@ -62,6 +62,7 @@ class Experiment:
         self.keep_logits = true_or_false(config["trace"]["logits"], "trace.logits")
         self.threads = whole_number(config["compute"]["threads"], "compute.threads", at_least=1)
         self.device = chosen_device(config["compute"]["device"])
+        check_tracking(config["tracking"])
         optimizer_is_used(config)
         self.data = build(config["dataset"], "dataset")
         self.stream = build(config["stream"], "stream", data=self.data)
@@ -305,6 +306,20 @@ def chosen_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def check_tracking(tracking: Config) -> None:
+    """Refuse another tracker than wandb, and another mode than it has.
+
+    Raises:
+        ValueError: a value that does not fit.
+    """
+    name, modes = tracking["name"], get_args(Mode)
+    if name not in ("none", "wandb") or (name == "wandb" and "mode" not in tracking):
+        raise ValueError(f"tracking.name: got {name!r}; type tracking=none or tracking=wandb")
+    if tracking.get("mode", modes[0]) not in modes:
+        expected = " or ".join(modes)
+        raise ValueError(f"tracking.mode: expected {expected}, got {tracking['mode']!r}")
+
+
 def rerun_record(path: Path) -> Verdict:
     """Run the record at ``path`` again, in a folder that is thrown away, and compare.
 
@@ -316,7 +331,7 @@ def rerun_record(path: Path) -> Verdict:
         raise ValueError(
             f"{path} records a failed run ({then.reason}); there is nothing to compare"
         )
-    config = {**then.config, "paths": {"cache": None, "runs": None}}
+    config = {**then.config, "paths": {"cache": None, "runs": None}, "tracking": {"name": "none"}}
     with tempfile.TemporaryDirectory() as folder:
         return compare(then, Experiment(config).run(RunStore(Path(folder))))
 
