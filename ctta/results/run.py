@@ -22,7 +22,7 @@ from ctta.online.costs import peak_mib
 from ctta.online.loop import clean_error_pct, run_online
 from ctta.online.observers import Mode, Observer, Progress, WandbTracking
 from ctta.online.trace import Trace
-from ctta.places import cache_dir, runs_dir
+from ctta.places import cache_dir, runs_dir, saving
 from ctta.results.artefacts import prepare
 from ctta.results.compare import Verdict, compare
 from ctta.results.environment import environment
@@ -135,7 +135,10 @@ class Experiment:
             except (Exception, KeyboardInterrupt) as error:
                 reason = in_words(error)
                 log.debug("%s", reason, exc_info=True)
-                store.keep(folder, Result(**record, **failed(reason)), None)
+                try:
+                    store.keep(folder, Result(**record, **failed(reason)), None)
+                except ValueError as second:
+                    log.warning("no record of this failed run: %s", second)
                 if isinstance(error, (ValueError, OSError, KeyboardInterrupt)):
                     raise
                 log_file = folder / "log.txt"
@@ -344,9 +347,11 @@ def summarise_runs(results: Sequence[Result], root: Path, console: Console) -> N
         store.folder(r.method.name, r.config["names"]["dataset"], r.identity) for r in results
     ]
     traces = [Trace.load(folder / "trace.npz") for folder in folders]
-    for path in (
-        error_per_corruption(results, root / "error_per_corruption.png"),
-        error_over_stream(results, traces, root / "error_over_stream.png"),
-    ):
+    with saving(root, "CTTA_RUNS"):
+        pictures = (
+            error_per_corruption(results, root / "error_per_corruption.png"),
+            error_over_stream(results, traces, root / "error_over_stream.png"),
+        )
+    for path in pictures:
         console.print(f"picture: {path}", highlight=False)
     console.print(f"results: {root}/*/result.json", highlight=False)

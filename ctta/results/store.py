@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
 
 from ctta.online.trace import Trace
-from ctta.places import writable
+from ctta.places import saving, writable
 from ctta.results.result import Result, write_text
+
+
+class RunLog(logging.FileHandler):
+    """``log.txt``: a full disk costs its lines, not the run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Leave the record out."""
+
+    def close(self) -> None:
+        """Close the file, whatever is still to be written."""
+        with suppress(OSError):
+            super().close()
 
 
 class RunStore:
@@ -46,7 +58,8 @@ class RunStore:
     def log(self, folder: Path) -> Iterator[None]:
         """What is logged inside goes to ``log.txt`` in the run's folder too."""
         writable(folder, "CTTA_RUNS")
-        handler = logging.FileHandler(folder / "log.txt", mode="w", encoding="utf-8")
+        with saving(folder, "CTTA_RUNS"):
+            handler = RunLog(folder / "log.txt", mode="w", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger = logging.getLogger("ctta")
         level = logger.level
@@ -63,11 +76,15 @@ class RunStore:
         """Write a run; ``result.json`` last, so that a run with one is whole.
 
         A failed repetition does not replace a finished run.
+
+        Raises:
+            ValueError: it cannot be written; the message says what to set instead.
         """
         if result.status == "failed" and self.finished(folder) is not None:
             return
         writable(folder, "CTTA_RUNS")
-        write_text(folder / "config.yaml", yaml.safe_dump(result.config, sort_keys=False))
-        if trace is not None:
-            trace.save(folder / "trace.npz")
-        result.save(folder / "result.json")
+        with saving(folder, "CTTA_RUNS"):
+            write_text(folder / "config.yaml", yaml.safe_dump(result.config, sort_keys=False))
+            if trace is not None:
+                trace.save(folder / "trace.npz")
+            result.save(folder / "result.json")
