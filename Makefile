@@ -2,8 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The oldest Python where there is one: old releases have no wheels for new Pythons.
+LOWEST_PYTHON ?= $(if $(shell python3.11 --version 2>/dev/null),python3.11,$(PYTHON))
+LOWEST_VENV ?= .venv-lowest
 
-.PHONY: demo test lint types golden mutants bench package clean
+.PHONY: demo test lowest lint types golden mutants bench package clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +28,15 @@ demo: $(VENV)/.installed            ## every method over the embedded stream: ta
 
 test: $(VENV)/.installed-test       ## the default tests: no network, no GPU, no data set
 	$(BIN)/python -m pytest
+
+$(LOWEST_VENV)/.installed: pyproject.toml .ci/lowest.py
+	$(LOWEST_PYTHON) -m venv $(LOWEST_VENV)
+	$(LOWEST_VENV)/bin/python .ci/lowest.py > $(LOWEST_VENV)/requirements.txt
+	$(LOWEST_VENV)/bin/python -m pip install --requirement $(LOWEST_VENV)/requirements.txt --editable .
+	touch $@
+
+lowest: $(LOWEST_VENV)/.installed   ## the default tests with the lowest declared versions
+	$(LOWEST_VENV)/bin/python -m pytest
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -49,4 +61,4 @@ bench: $(VENV)/.installed-test      ## timings, as ratios measured side by side
 	$(BIN)/python benchmarks/kernels.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(LOWEST_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -96,6 +96,32 @@ def works(p: Parameters) -> dict[str, tuple[Callable[[], object], Callable[[], o
     return table
 
 
+def measured(
+    p: Parameters,
+    own: Callable[[], object],
+    official: Callable[[], object] | None,
+    rounds: int,
+) -> dict[str, float | None]:
+    """Milliseconds and ratios of one update."""
+
+    def plain() -> None:
+        with kernels.use_reference():
+            own()
+
+    slow = {"reference": plain} | ({"official": official} if official else {})
+    few = side_by_side(slow, rounds=max(1, rounds // 2))
+    other = p.flat.clone()
+    many = side_by_side({"ours": own, "copy": lambda: other.copy_(p.flat)}, rounds=rounds)
+    ours = many["ours"]["seconds"]
+    return {
+        "ours_ms": 1e3 * ours,
+        "copies": ours / many["copy"]["seconds"],
+        "reference_over_ours": few["reference"]["seconds"] / ours,
+        "official_over_ours": few["official"]["seconds"] / ours if official else None,
+        "spread": many["ours"]["spread"],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
@@ -105,37 +131,17 @@ def main() -> None:
     rows = []
     for model, make in MODELS.items():
         p = Parameters(make)
-        other = p.flat.clone()
         print(f"\n{model}, {p.flat.numel() / 1e6:.1f} M parameters")
         print(f"{'update':34}{'ours ms':>9}{'copies':>8}{'reference/ours':>16}"
               f"{'official/ours':>15}{'spread':>8}{'bar':>6}")  # fmt: skip
         for name, (own, official) in works(p).items():
-
-            def plain(own: Callable[[], object] = own) -> None:
-                with kernels.use_reference():
-                    own()
-
-            slow = {"reference": plain} | ({"official": official} if official else {})
-            few = side_by_side(slow, rounds=max(1, options.rounds // 3))
-            many = side_by_side(
-                {"ours": own, "copy": lambda: other.copy_(p.flat)}, rounds=options.rounds
-            )
-            ours = many["ours"]["seconds"]
-            row = {
-                "model": model,
-                "update": name,
-                "ours_ms": 1e3 * ours,
-                "copies": ours / many["copy"]["seconds"],
-                "reference_over_ours": few["reference"]["seconds"] / ours,
-                "official_over_ours": few["official"]["seconds"] / ours if official else None,
-                "spread": many["ours"]["spread"],
-                "bar": BARS.get(name) if model == "ResNet-50" else None,
-            }
-            rows.append(row)
-            against = row["official_over_ours"]
-            print(f"{name:34}{row['ours_ms']:9.1f}{row['copies']:8.2f}"
-                  f"{row['reference_over_ours']:16.1f}{against or float('nan'):15.1f}"
-                  f"{row['spread']:8.2f}{row['bar'] or '':>6}")  # fmt: skip
+            found = measured(p, own, official, options.rounds)
+            bar = BARS.get(name) if model == "ResNet-50" else None
+            rows.append({"model": model, "update": name, **found, "bar": bar})
+            against = found["official_over_ours"]
+            print(f"{name:34}{found['ours_ms']:9.1f}{found['copies']:8.2f}"
+                  f"{found['reference_over_ours']:16.1f}{against or float('nan'):15.1f}"
+                  f"{found['spread']:8.2f}{bar or '':>6}")  # fmt: skip
     write("kernels", rows, options.json)
 
 

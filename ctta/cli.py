@@ -116,6 +116,9 @@ def for_each(program: str, arguments: Sequence[str], action: Callable[[DictConfi
         except (ValueError, OSError) as error:
             failures.append(one_line(error))
             log.error(failures[-1])
+        except Exception as error:
+            failures.append(f"{type(error).__name__}: {one_line(error)}")
+            log.exception(failures[-1])
         else:
             n_done += 1
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 
 def cache_dir(chosen: str | os.PathLike[str] | None = None) -> Path:
@@ -35,3 +39,20 @@ def writable(folder: Path, variable: str) -> Path:
     if not os.access(folder, os.W_OK):
         raise ValueError(f"cannot write to the folder {folder}; set {variable} to another one")
     return folder
+
+
+@contextmanager
+def saving(folder: Path, variable: str) -> Iterator[None]:
+    """Around what writes to ``folder``: a full disk and the like become one clear line.
+
+    Raises:
+        ValueError: something inside could not be written; the message says what to set instead.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:  # safetensors does not pass on the system's error
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"cannot write to the folder {folder} ({reason}); "
+            f"change that, or set {variable} to another one"
+        ) from error

@@ -14,7 +14,8 @@ from torch import Tensor
 from ctta.data.source import SourceData
 from ctta.methods.base import Method
 from ctta.methods.state import FlatState
-from ctta.models.digits import TinyCNN, TinyViT
+from ctta.models.digits import TinyCNN
+from ctta.models.digits_vit import TinyViT
 from ctta.models.source import SourceModel, weights_hash
 from ctta.online.loop import NonFiniteOutputError, run_online
 from ctta.streams.stream import Batch, Domain

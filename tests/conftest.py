@@ -1,9 +1,31 @@
 """Fixtures that several folders share."""
 
+import sys
+
 import pytest
+
+from ctta import cli
 
 
 @pytest.fixture(scope="session")
 def digits_cache(tmp_path_factory):
     """A cache folder for the session: the digits models are trained at most once in it."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def ctta(monkeypatch, tmp_path, capfd, digits_cache):
+    """Call the command line in a folder of its own; returns (status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CTTA_CACHE", str(digits_cache))
+    monkeypatch.setenv("CTTA_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["ctta"])
+
+    def call(*arguments: str):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(arguments)
+        out, err = capfd.readouterr()
+        return stopped.value.code, out, err
+
+    return call

@@ -1,32 +1,11 @@
 """The command line as a user meets it: runs, mistakes, interruption."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
-from ctta import cli
-
 QUICK = ["dataset.n_images=32", "stream.batch_size=16", "dataset.corruptions=[fog,contrast]"]
-
-
-@pytest.fixture
-def ctta(monkeypatch, tmp_path, capfd, digits_cache):
-    """Call the command line in a folder of its own; returns (status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CTTA_CACHE", str(digits_cache))
-    monkeypatch.setenv("CTTA_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(sys, "argv", ["ctta"])
-
-    def call(*arguments: str):
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(arguments)
-        out, err = capfd.readouterr()
-        return stopped.value.code, out, err
-
-    return call
 
 
 def results(tmp_path):
@@ -105,6 +84,8 @@ def test_dry_run_prints_hashes_and_builds_no_model(ctta, tmp_path, monkeypatch):
         (["compute.dtype=int8"], ["dtype", "int8", "bfloat16"]),
         (["compute.kernels=fast"], ["kernels", "fast", "reference"]),
         (["model=timm"], ["model.name"]),
+        (["tracking=wandb", "tracking.mode=sideways"], ["tracking.mode", "offline", "sideways"]),
+        (["tracking.name=wandb"], ["tracking.name", "tracking=wandb"]),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,
 )

@@ -1,11 +1,9 @@
-"""The two small classifiers for the embedded data."""
+"""The small convolutional classifier for the embedded data."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -59,24 +57,3 @@ class TinyCNN(SourceModel):
         for i in (1, 2, 3):
             x = F.relu(getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x)))
         return x.mean(dim=(2, 3))
-
-
-class TinyViT(SourceModel, VisionTransformer):  # type: ignore[misc]
-    """timm's vision transformer, pre-norm with a class token; state names are timm's.
-
-    Args:
-        arguments: those of ``timm.models.vision_transformer.VisionTransformer``.
-    """
-
-    def __init__(self, **arguments: Any) -> None:
-        VisionTransformer.__init__(self, **arguments)
-        vit: Any = self  # timm's attributes are not typed
-        self.stages = stages_of(self, "head")
-        shape = (vit.patch_embed.proj.in_channels, *vit.patch_embed.img_size)
-        self.card = ModelCard("tiny-vit", shape, vit.num_classes, weights_hash(self))
-
-    def features(self, x: Tensor) -> Tensor:
-        """[B,C,H,W] -> [B,D]: the normalised class token."""
-        vit: Any = self
-        tokens: Tensor = vit.forward_head(vit.forward_features(x), pre_logits=True)
-        return tokens

@@ -18,12 +18,20 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ctta.data.digits import DigitsC
-from ctta.models.digits import TinyCNN, TinyViT
+from ctta.models.digits import TinyCNN
 from ctta.models.source import ModelCard, SourceModel, WrappedModel, weights_hash
 from ctta.models.training import RECIPE_VERSION, Report, train
-from ctta.places import cache_dir, writable
+from ctta.places import cache_dir, saving, writable
 
 log = logging.getLogger("ctta")
+
+
+def tiny_vit() -> SourceModel:
+    """The transformer for the digits."""
+    from ctta.models.digits_vit import TinyViT
+
+    return TinyViT(img_size=32, patch_size=8, num_classes=10, embed_dim=64, depth=3, num_heads=4)
+
 
 ARCHITECTURES: dict[str, tuple[Callable[[], SourceModel], dict[str, float]]] = {
     "cnn": (
@@ -31,9 +39,7 @@ ARCHITECTURES: dict[str, tuple[Callable[[], SourceModel], dict[str, float]]] = {
         {"epochs": 20, "lr": 0.01, "weight_decay": 1e-4},
     ),
     "vit": (
-        lambda: TinyViT(
-            img_size=32, patch_size=8, num_classes=10, embed_dim=64, depth=3, num_heads=4
-        ),
+        tiny_vit,
         {"epochs": 60, "lr": 0.002, "weight_decay": 0.05},
     ),
 }
@@ -77,7 +83,8 @@ def digits_model(
             weight_decay=recipe["weight_decay"],
             report=report,
         )
-        save_cached(model, path)
+        with saving(folder, "CTTA_CACHE"):
+            save_cached(model, path)
     model.card = ModelCard(
         name=f"digits_{architecture}",
         image_shape=(3, 32, 32),
@@ -103,7 +110,7 @@ def load_cached(model: nn.Module, path: Path) -> bool:
     try:
         model.load_state_dict(load_file(weights))
         expected = json.loads(card.read_text(encoding="utf-8"))["weights_sha256"]
-    except (SafetensorError, RuntimeError, ValueError, KeyError, OSError) as error:
+    except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
         log.warning("%s is damaged (%s); it is made again", weights, type(error).__name__)
         return False
     if weights_hash(model) != expected:

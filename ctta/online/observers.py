@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 from rich.console import Console
@@ -18,6 +20,7 @@ from ctta.streams.stream import Batch, Stream
 
 log = logging.getLogger("ctta")
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_FOR_WANDB = 20.0
 Mode = Literal["offline", "online"]
 
 
@@ -113,10 +116,16 @@ class WandbTracking:
         def start() -> None:
             import wandb
 
-            settings = wandb.Settings(init_timeout=20, silent=True, console="off")
-            self.run = wandb.init(
-                project=project, mode=mode, dir=folder, config=dict(config), settings=settings
+            settings = wandb.Settings(
+                init_timeout=SECONDS_FOR_WANDB,
+                finish_timeout=SECONDS_FOR_WANDB,
+                silent=True,
+                console="off",
             )
+            with nobody_to_ask():
+                self.run = wandb.init(
+                    project=project, mode=mode, dir=folder, config=dict(config), settings=settings
+                )
 
         self.attempt(start)
 
@@ -128,7 +137,7 @@ class WandbTracking:
             action()
         except Exception as error:
             self.broken = True
-            log.warning("wandb is left out from here on: %s", error)
+            log.warning("wandb is left out from here on: %s", " ".join(str(error).split()))
 
     def on_start(self, stream: Stream, first_batch: int) -> None:
         """Nothing to do."""
@@ -150,3 +159,13 @@ class WandbTracking:
             self.attempt(lambda: self.run.finish())
             self.run = None
             self.broken = True
+
+
+@contextmanager
+def nobody_to_ask() -> Iterator[None]:
+    """Inside, standard input is no terminal: wandb asks for an account where it finds one."""
+    terminal, sys.stdin = sys.stdin, io.StringIO()
+    try:
+        yield
+    finally:
+        sys.stdin = terminal

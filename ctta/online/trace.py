@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ctta.places import saving
 from ctta.streams.stream import Batch, Stream
 
 SAMPLE_COLUMNS: dict[str, str] = {
@@ -130,6 +131,7 @@ class TraceWriter:
             folder = Path(self.temporary.name)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self.variable = "TMPDIR" if self.temporary else "CTTA_RUNS"
 
     def __enter__(self) -> TraceWriter:
         self.files = {name: (self.folder / name).open("ab") for name in self.columns}
@@ -138,10 +140,13 @@ class TraceWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in self.files.values():
-            file.close()
-        if self.temporary is not None:
-            self.temporary.cleanup()
+        try:
+            with saving(self.folder, self.variable):
+                for file in self.files.values():
+                    file.close()
+        finally:
+            if self.temporary is not None:
+                self.temporary.cleanup()
 
     def n_bytes(self, name: str) -> int:
         """Size of a column so far."""
@@ -150,7 +155,11 @@ class TraceWriter:
         return rows * width * np.dtype(self.columns[name]).itemsize
 
     def append(self, batch: Batch, logits: Tensor, **costs: float) -> None:
-        """Add one batch: its rows, and its costs by the names of ``BATCH_COLUMNS``."""
+        """Add one batch: its rows, and its costs by the names of ``BATCH_COLUMNS``.
+
+        Raises:
+            ValueError: they cannot be written.
+        """
         self.n_classes = logits.shape[1]
         self.n_samples += len(batch.y)
         self.n_batches += 1
@@ -173,14 +182,16 @@ class TraceWriter:
             "batch_size": torch.tensor([len(batch.y)]),
             **{name: torch.tensor([value]) for name, value in costs.items()},
         }
-        for name, dtype in self.columns.items():
-            self.files[name].write(rows[name].cpu().numpy().astype(dtype).tobytes())
+        with saving(self.folder, self.variable):
+            for name, dtype in self.columns.items():
+                self.files[name].write(rows[name].cpu().numpy().astype(dtype).tobytes())
 
     def trace(self) -> Trace:
         """All rows so far, mapped from the files."""
 
         def mapped(name: str) -> NDArray[Any]:
-            self.files[name].flush()
+            with saving(self.folder, self.variable):
+                self.files[name].flush()
             if not self.n_bytes(name):
                 return np.empty(0, self.columns[name])
             return np.memmap(self.folder / name, self.columns[name], mode="r")

@@ -13,7 +13,7 @@ from torch import Tensor
 from ctta.data.source import SourceData
 from ctta.methods.base import Artefact, Method
 from ctta.online.checkpoint import load_checkpoint, save_checkpoint
-from ctta.places import writable
+from ctta.places import saving, writable
 from ctta.results.result import ArtefactRecord
 
 log = logging.getLogger("ctta")
@@ -46,7 +46,8 @@ def prepare(method: Method, source: SourceData, *, weights: str, cache: Path) ->
     if artefact is None:
         log.info("preparing %s from %d source images; cached as %s", name, len(source), path)
         artefact = method.artefact(source)
-        save_checkpoint(path, {"sha256": artefact_hash(artefact), "artefact": artefact})
+        with saving(folder, "CTTA_CACHE"):
+            save_checkpoint(path, {"sha256": artefact_hash(artefact), "artefact": artefact})
         log.info("prepared %s in %.1f s", name, time.perf_counter() - began)
     method.install(artefact, source)
     method.remember()

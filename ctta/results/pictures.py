@@ -90,6 +90,9 @@ def finish(figure: Figure, axes: Axes, path: Path) -> Path:
     axes.set_axisbelow(True)
     figure.legend(loc="outside right upper", frameon=False)
     temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    try:
+        figure.savefig(temporary, format="png")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return path

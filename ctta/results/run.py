@@ -8,7 +8,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -21,9 +21,9 @@ from ctta.methods.base import Method
 from ctta.models.source import ModelCard
 from ctta.online.costs import peak_mib
 from ctta.online.loop import clean_error_pct, run_online
-from ctta.online.observers import Observer, Progress, WandbTracking
+from ctta.online.observers import Mode, Observer, Progress, WandbTracking
 from ctta.online.trace import Trace
-from ctta.places import cache_dir, runs_dir
+from ctta.places import cache_dir, runs_dir, saving
 from ctta.results.artefacts import prepare
 from ctta.results.compare import Verdict, compare
 from ctta.results.environment import environment
@@ -67,6 +67,7 @@ class Experiment:
         self.dtype = DTYPES[known(config["compute"]["dtype"], "compute.dtype", DTYPES)]
         kernel_forms = known(config["compute"]["kernels"], "compute.kernels", ("auto", "reference"))
         self.reference_kernels = kernel_forms == "reference"
+        check_tracking(config["tracking"])
         optimizer_is_used(config)
         self.data = build(config["dataset"], "dataset")
         self.stream = build(config["stream"], "stream", data=self.data)
@@ -141,7 +142,10 @@ class Experiment:
             except (Exception, KeyboardInterrupt) as error:
                 reason = in_words(error)
                 log.debug("%s", reason, exc_info=True)
-                store.keep(folder, Result(**record, **failed(reason)), None)
+                try:
+                    store.keep(folder, Result(**record, **failed(reason)), None)
+                except ValueError as second:
+                    log.warning("no record of this failed run: %s", second)
                 if isinstance(error, (ValueError, OSError, KeyboardInterrupt)):
                     raise
                 log_file = folder / "log.txt"
@@ -327,6 +331,20 @@ def chosen_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def check_tracking(tracking: Config) -> None:
+    """Refuse another tracker than wandb, and another mode than it has.
+
+    Raises:
+        ValueError: a value that does not fit.
+    """
+    name, modes = tracking["name"], get_args(Mode)
+    if name not in ("none", "wandb") or (name == "wandb" and "mode" not in tracking):
+        raise ValueError(f"tracking.name: got {name!r}; type tracking=none or tracking=wandb")
+    if tracking.get("mode", modes[0]) not in modes:
+        expected = " or ".join(modes)
+        raise ValueError(f"tracking.mode: expected {expected}, got {tracking['mode']!r}")
+
+
 def rerun_record(path: Path) -> Verdict:
     """Run the record at ``path`` again, in a folder that is thrown away, and compare.
 
@@ -338,7 +356,7 @@ def rerun_record(path: Path) -> Verdict:
         raise ValueError(
             f"{path} records a failed run ({then.reason}); there is nothing to compare"
         )
-    config = {**then.config, "paths": {"cache": None, "runs": None}}
+    config = {**then.config, "paths": {"cache": None, "runs": None}, "tracking": {"name": "none"}}
     with tempfile.TemporaryDirectory() as folder:
         return compare(then, Experiment(config).run(RunStore(Path(folder))))
 
@@ -351,9 +369,11 @@ def summarise_runs(results: Sequence[Result], root: Path, console: Console) -> N
         store.folder(r.method.name, r.config["names"]["dataset"], r.identity) for r in results
     ]
     traces = [Trace.load(folder / "trace.npz") for folder in folders]
-    for path in (
-        error_per_corruption(results, root / "error_per_corruption.png"),
-        error_over_stream(results, traces, root / "error_over_stream.png"),
-    ):
+    with saving(root, "CTTA_RUNS"):
+        pictures = (
+            error_per_corruption(results, root / "error_per_corruption.png"),
+            error_over_stream(results, traces, root / "error_over_stream.png"),
+        )
+    for path in pictures:
         console.print(f"picture: {path}", highlight=False)
     console.print(f"results: {root}/*/result.json", highlight=False)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from logging.handlers import MemoryHandler
 from pathlib import Path
 
 import yaml
 
 from ctta.online.trace import Trace
-from ctta.places import writable
+from ctta.places import saving, writable
 from ctta.results.result import Result, write_text
 
 
@@ -25,6 +25,18 @@ def gathered() -> Iterator[list[logging.LogRecord]]:
         yield handler.buffer
     finally:
         logger.removeHandler(handler)
+
+
+class RunLog(logging.FileHandler):
+    """``log.txt``: a full disk costs its lines, not the run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Leave the record out."""
+
+    def close(self) -> None:
+        """Close the file, whatever is still to be written."""
+        with suppress(OSError):
+            super().close()
 
 
 class RunStore:
@@ -59,7 +71,8 @@ class RunStore:
     def log(self, folder: Path, earlier: Iterable[logging.LogRecord] = ()) -> Iterator[None]:
         """What is logged inside goes to ``log.txt`` in the run's folder too, after ``earlier``."""
         writable(folder, "CTTA_RUNS")
-        handler = logging.FileHandler(folder / "log.txt", mode="w", encoding="utf-8")
+        with saving(folder, "CTTA_RUNS"):
+            handler = RunLog(folder / "log.txt", mode="w", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         for record in earlier:
             handler.handle(record)
@@ -78,11 +91,15 @@ class RunStore:
         """Write a run; ``result.json`` last, so that a run with one is whole.
 
         A failed repetition does not replace a finished run.
+
+        Raises:
+            ValueError: it cannot be written; the message says what to set instead.
         """
         if result.status == "failed" and self.finished(folder) is not None:
             return
         writable(folder, "CTTA_RUNS")
-        write_text(folder / "config.yaml", yaml.safe_dump(result.config, sort_keys=False))
-        if trace is not None:
-            trace.save(folder / "trace.npz")
-        result.save(folder / "result.json")
+        with saving(folder, "CTTA_RUNS"):
+            write_text(folder / "config.yaml", yaml.safe_dump(result.config, sort_keys=False))
+            if trace is not None:
+                trace.save(folder / "trace.npz")
+            result.save(folder / "result.json")

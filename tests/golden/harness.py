@@ -26,7 +26,8 @@ from ctta.build import locate
 from ctta.data.source import SourceData
 from ctta.kernels import ema_, restore_where_
 from ctta.methods.base import Method
-from ctta.models.digits import TinyCNN, TinyViT
+from ctta.models.digits import TinyCNN
+from ctta.models.digits_vit import TinyViT
 from ctta.parts.adapters import add_adapters
 from ctta.parts.batch_norm import NORMS
 from ctta.parts.category_memory import CategoryMemory

@@ -10,7 +10,8 @@ from torch import nn
 from ctta.data.digits import DigitsC
 from ctta.data.source import SourceData
 from ctta.models import zoo
-from ctta.models.digits import TinyCNN, TinyViT
+from ctta.models.digits import TinyCNN
+from ctta.models.digits_vit import TinyViT
 from ctta.models.source import WrappedModel, weights_hash
 from ctta.models.training import train
 

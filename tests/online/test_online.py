@@ -15,7 +15,7 @@ from ctta.methods.tent import Tent
 from ctta.models.digits import TinyCNN
 from ctta.online.checkpoint import load_checkpoint, save_checkpoint
 from ctta.online.loop import NonFiniteOutputError, clean_error_pct, run_online
-from ctta.online.observers import Progress, WandbTracking
+from ctta.online.observers import Progress
 from ctta.online.trace import SAMPLE_COLUMNS, Trace
 from ctta.online.window import Window
 from ctta.streams.stream import CorruptionStream
@@ -298,45 +298,3 @@ def test_progress_prints_plain_lines_off_a_terminal_and_a_bar_on_one():
         run_online(METHODS["source"](), stream(), observers=[Progress("mine", console)])
         assert "mine: 8/8, error" in text.getvalue()
         assert ("\x1b" in text.getvalue()) == terminal
-
-
-def test_wandb_can_fail_without_harm(monkeypatch, caplog, tmp_path):
-    import sys
-    import types
-
-    broken = types.ModuleType("wandb")
-
-    def explode(*_, **__):
-        raise OSError("no network")
-
-    broken.Settings, broken.init = dict, explode
-    monkeypatch.setitem(sys.modules, "wandb", broken)
-    tracking = WandbTracking({}, project="p", mode="online", folder=str(tmp_path))
-    trace = run_online(METHODS["source"](), stream(), observers=[tracking])
-    assert len(trace) == 28
-    assert [r.getMessage() for r in caplog.records] == [
-        "wandb is left out from here on: no network"
-    ]
-
-
-def test_wandb_hears_of_each_batch_and_of_the_end(monkeypatch, tmp_path):
-    import sys
-    import types
-
-    class Run:
-        logged, summary, finished = [], {}, 0
-
-        def log(self, values):
-            self.logged.append(values)
-
-        def finish(self):
-            Run.finished += 1
-
-    fake = types.ModuleType("wandb")
-    fake.Settings, fake.init = dict, lambda **_: Run()
-    monkeypatch.setitem(sys.modules, "wandb", fake)
-    tracking = WandbTracking({}, project="p", mode="offline", folder=str(tmp_path))
-    run_online(METHODS["source"](), stream(), observers=[tracking])
-    assert len(Run.logged) == 8
-    assert 0 <= Run.summary["error_all_pct"] <= 100
-    assert Run.finished == 1

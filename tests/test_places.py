@@ -1,0 +1,182 @@
+"""Folders that cannot be written: one clear line, and what was finished stays readable."""
+
+import os
+import resource
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from ctta.methods.source import Source
+from ctta.models import zoo
+from ctta.online.trace import TraceWriter
+from ctta.places import saving
+from ctta.results.artefacts import prepare
+from ctta.results.result import Result
+from ctta.results.store import RunStore
+from ctta.streams.stream import Batch
+
+QUICK = ["dataset.n_images=32", "stream.batch_size=16", "dataset.corruptions=[fog,contrast]"]
+
+
+@contextmanager
+def largest_file(n_bytes):
+    """No file can grow beyond ``n_bytes``: the system's own refusal, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def all_files(folder):
+    return sorted(p.name for p in folder.rglob("*") if p.is_file())
+
+
+def test_what_cannot_be_written_says_what_to_set(tmp_path):
+    words = r"the folder here \(File too large\); .* set CTTA_RUNS"
+    with pytest.raises(ValueError, match=words), saving("here", "CTTA_RUNS"), largest_file(0):
+        (tmp_path / "file").write_text("text")
+
+
+def test_a_source_model_that_cannot_be_kept_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "train", lambda *_, **__: None)
+    with largest_file(1000), pytest.raises(ValueError, match=r"cannot write .* set CTTA_CACHE"):
+        zoo.digits_model(cache=tmp_path)
+    assert all_files(tmp_path) == []
+    assert not list(tmp_path.rglob(".*"))
+
+
+class Prepared:
+    """As much of a method as `prepare` asks for."""
+
+    version, artefact_depends_on, arguments = 1, None, {}
+
+    def artefact(self, source):
+        return {"memory": torch.zeros(10_000)}
+
+
+def test_an_artefact_that_cannot_be_kept_leaves_nothing_behind(tmp_path):
+    data = type("Source", (), {"identity": "i", "__len__": lambda self: 3})()
+    with largest_file(1000), pytest.raises(ValueError, match=r"cannot write .* set CTTA_CACHE"):
+        prepare(Prepared(), data, weights="w", cache=tmp_path)
+    assert all_files(tmp_path) == []
+
+
+def test_rows_that_find_no_room_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    stream = type("Stream", (), {"domains": ["fog-5"]})()
+    n = 5000
+    batch = Batch(torch.zeros(n, 1), *torch.zeros(3, n, dtype=torch.long), 0, False)
+    words = r"cannot write .*ctta-trace-.* set TMPDIR"
+    with pytest.raises(ValueError, match=words), largest_file(1000), TraceWriter(stream) as writer:
+        writer.append(batch, torch.zeros(n, 2))
+    assert all_files(tmp_path) == []
+
+
+def test_a_record_that_cannot_be_kept_leaves_the_finished_ones(ctta, tmp_path, monkeypatch):
+    assert ctta("run", "method=source", *QUICK)[0] == 0
+    (finished,) = tmp_path.glob("runs/*/result.json")
+    keep = RunStore.keep
+
+    def keep_in(limit):
+        def limited(*arguments):
+            with largest_file(limit):
+                keep(*arguments)
+
+        return limited
+
+    for limit in (3000, 1000, 0):  # too little for result.json, trace.npz, config.yaml
+        monkeypatch.setattr(RunStore, "keep", keep_in(limit))
+        status, out, err = ctta("run", "-m", "method=source,norm", *QUICK)
+        assert status == 1
+        assert "Traceback" not in out + err
+        assert "1 of 2 runs failed" in err
+        assert "(File too large); change that, or set CTTA_RUNS to another one" in err
+        assert Result.load(finished).status == "finished"
+        assert list(tmp_path.glob("runs/*/result.json")) == [finished]
+        assert not [p for p in tmp_path.rglob(".*") if p.is_file()]
+    monkeypatch.setattr(RunStore, "keep", keep)
+    assert ctta("run", "-m", "method=source,norm", *QUICK)[0] == 0
+    assert len(list(tmp_path.glob("runs/*/result.json"))) == 2
+
+
+def test_a_failure_that_cannot_be_recorded_keeps_its_reason(ctta, monkeypatch):
+    def adapt(self, x):
+        raise ValueError("a reason of its own")
+
+    def keep(*_):
+        raise ValueError("cannot write")
+
+    monkeypatch.setattr(Source, "adapt", adapt)
+    monkeypatch.setattr(RunStore, "keep", keep)
+    status, _, err = ctta("run", "method=source", *QUICK)
+    assert status == 1
+    assert "no record of this failed run: cannot write" in err
+    assert err.rstrip().endswith("a reason of its own")
+
+
+@pytest.mark.parametrize("name", ["result.json", "trace.npz", "config.yaml", "log.txt"])
+def test_a_folder_in_place_of_a_file_is_one_line(ctta, tmp_path, name):
+    ctta("run", "method=source", *QUICK)
+    (folder,) = (p.parent for p in tmp_path.glob("runs/*/result.json"))
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    status, out, err = ctta("run", "method=source", "--force", *QUICK)
+    assert status == 1
+    assert "Traceback" not in out + err
+    assert "Is a directory" in err
+    assert str(folder) in err
+
+
+def test_a_folder_in_place_of_a_cached_model_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "train", lambda *_, **__: None)
+    zoo.digits_model(cache=tmp_path)
+    (weights,) = tmp_path.rglob("*.safetensors")
+    weights.unlink()
+    weights.mkdir()
+    with pytest.raises(ValueError, match=r"Is a directory.*set CTTA_CACHE"):
+        zoo.digits_model(cache=tmp_path)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 400 KB; skips where mounting is refused."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", folder]
+    try:
+        done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    except OSError as error:
+        pytest.skip(f"no mount here: {error}")
+    if done.returncode:
+        pytest.skip(f"mounting is refused: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_keeps_the_finished_runs(small_disk, tmp_path, digits_cache):
+    environment = {**os.environ, "CTTA_RUNS": str(small_disk), "CTTA_CACHE": str(digits_cache)}
+    command = [sys.executable, "-m", "ctta", "run", "-m", "method=source", "progress=false"]
+    seeds = f"stream.seed={','.join(map(str, range(12)))}"
+    done = subprocess.run(
+        [*command, "dataset.n_images=200", seeds],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    records = [Result.load(p) for p in small_disk.glob("*/result.json")]
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "No space left on device" in done.stderr
+    assert "set CTTA_RUNS to another one" in done.stderr
+    assert f"{12 - len(records)} of 12 runs failed" in done.stderr
+    assert 4 <= len(records) < 12
+    assert {r.status for r in records} == {"finished"}
+    assert not [p for p in small_disk.rglob(".*") if p.is_file()]
