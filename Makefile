@@ -46,6 +46,7 @@ package: $(VENV)/.installed-dev     ## the wheel in an empty environment, and th
 
 bench: $(VENV)/.installed-test      ## timings, as ratios measured side by side
 	$(BIN)/python benchmarks/corruptions.py
+	$(BIN)/python benchmarks/augmentation.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
