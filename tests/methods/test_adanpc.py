@@ -57,7 +57,9 @@ def test_steps_on_kept_features_are_steps_on_the_images():
 def test_a_ball_full_of_rows_votes_as_a_whole(monkeypatch, block):
     monkeypatch.setattr(memory, "BLOCK", block)
     method = prepared(similarity_radius=-0.9, score_floor=0.0)
-    query = F.normalize(torch.randn(7, method.memory.shape[1], dtype=torch.float64))
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(7, method.memory.shape[1], generator=generator, dtype=torch.float64)
+    query = F.normalize(query)
     query.requires_grad_()
     similarity = query @ method.memory.T
     weights = (similarity / 0.1).masked_fill(similarity < -0.9, -torch.inf).softmax(1)
