@@ -56,9 +56,11 @@ mutants: $(VENV)/.installed-test    ## deliberately wrong methods, each of which
 package: $(VENV)/.installed-dev     ## the wheel in an empty environment, and the other slow tests
 	$(BIN)/python -m pytest -m slow
 
-bench: $(VENV)/.installed-test      ## timings, as ratios measured side by side
+bench: $(VENV)/.installed-test      ## timings, as ratios measured side by side; peak memory
 	$(BIN)/python benchmarks/corruptions.py
 	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/augmentation.py
+	$(BIN)/python benchmarks/memory.py
 
 clean:
 	rm -rf $(VENV) $(LOWEST_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

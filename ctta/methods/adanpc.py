@@ -84,7 +84,7 @@ class AdaNPC(Method):
         )
         self.model.eval().requires_grad_(False)
         self.memory_first_row = self.drawn_row()[: int(flag("random_first_row", random_first_row))]
-        self.bank = FeatureMemory(self.memory_first_row, self.no_labels(len(self.memory_first_row)))
+        self.bank = FeatureMemory(self.first_row())
         self.feature_norm: nn.BatchNorm1d | None = None
         if feature_norm is not None:
             one_of("feature_norm", feature_norm, ("train", "eval"))
@@ -96,28 +96,34 @@ class AdaNPC(Method):
     def artefact(self, source: SourceData) -> Artefact:
         """Unit features of the source images, and their true labels."""
         chosen = source if self.source_per_class is None else source.balanced(self.source_per_class)
-        rows = [
-            F.normalize(self.model.features_and_logits(x.to(self.device))[0])
-            for x, _ in chosen.batches(256)
-        ]
-        return {"rows": torch.cat(rows), "labels": chosen.labels}
+        shape = (len(chosen), self.model.n_features)
+        rows = torch.empty(shape, device=self.device, dtype=self.dtype)  # filled, never joined
+        for part, (x, _) in zip(torch.split(rows, 256), chosen.batches(256), strict=True):
+            part.copy_(F.normalize(self.model.features_and_logits(x.to(self.device))[0]))
+        return {"rows": rows, "labels": chosen.labels}
 
     def install(self, artefact: Artefact, source: SourceData) -> None:
         rows, labels = artefact["rows"], artefact["labels"]
         assert isinstance(rows, Tensor)
         assert isinstance(labels, Tensor)
-        first = self.memory_first_row
-        self.bank = FeatureMemory(
-            torch.cat([first, rows.to(first)]),
-            torch.cat([self.no_labels(len(first)), labels.to(self.device)]),
-            max_rows=self.max_memory,
-        )
-        self.observe("memory_init", self.bank.rows())
-        self.observe("memory_label_init", self.bank.labels())
+        own = (rows.to(self.memory_first_row), labels.to(self.device))
+        self.bank = FeatureMemory(self.first_row(), own, max_rows=self.max_memory)
+        if self.observers:  # these are copies of the memory
+            self.observe("memory_init", self.memory)
+            self.observe("memory_label_init", self.memory_label)
+
+    def updates(self, x: Tensor) -> Tensor:
+        features = self.frozen_features(x)
+        for _ in range(self.steps):
+            answer = self.update(features)
+        return answer
+
+    def adapt(self, x: Tensor) -> Tensor:
+        return self.update(self.frozen_features(x))
 
     @torch.enable_grad()
-    def adapt(self, x: Tensor) -> Tensor:
-        features, _ = self.model.features_and_logits(x)
+    def update(self, features: Tensor) -> Tensor:
+        """One step on the features [B,D] of a batch."""
         query = F.normalize(self.normed(features, moving=True))
         votes = self.vote(query)
         self.observe("features", features)
@@ -135,19 +141,29 @@ class AdaNPC(Method):
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
-        features, _ = self.model.features_and_logits(x)
-        return self.vote(F.normalize(self.normed(features, moving=False))).log()
+        query = F.normalize(self.normed(self.frozen_features(x), moving=False))
+        return self.vote(query).log()
+
+    @torch.no_grad()
+    def frozen_features(self, x: Tensor) -> Tensor:
+        """Features [B,D], which no step changes."""
+        return self.model.features_and_logits(x)[0]
 
     def vote(self, query: Tensor) -> Tensor:
         """p [B,K] of unit features [B,D]."""
         near, labels = self.bank.nearest(query, self.n_neighbors)
+        votes = near.new_zeros(len(query), self.model.card.n_classes)
         radius = self.similarity_radius
-        if radius is not None and bool((near[:, 0] > radius).all()):
-            near, labels = self.bank.nearest(query, len(self.bank))
-            near = near.masked_fill(near < radius, -math.inf)
-        weights = (near / self.temperature).softmax(1)
-        votes = weights.new_zeros(len(query), self.model.card.n_classes)
-        return (votes.scatter_add(1, labels, weights) + self.score_floor).clamp_max(1)
+        if radius is None or not bool((near[:, 0] > radius).all()):
+            votes = votes.scatter_add(1, labels, (near / self.temperature).softmax(1))
+        else:
+            for rows, own in self.bank.blocks():
+                # The softmax over all rows, a block at a time: every exponent counts from the best.
+                similarity = query @ rows.T
+                weights = ((similarity - near[:, :1]) / self.temperature).exp()
+                votes = votes.index_add(1, own, weights.masked_fill(similarity < radius, 0))
+            votes = votes / votes.sum(1, keepdim=True)
+        return (votes + self.score_floor).clamp_max(1)
 
     def store(self, query: Tensor, votes: Tensor) -> None:
         """Add the samples that are sure enough, under the class that won."""
@@ -176,9 +192,10 @@ class AdaNPC(Method):
         drawn = torch.rand(1, self.model.n_features, generator=self.generator)
         return ((2 * drawn - 1) * bound).to(self.device, self.dtype)
 
-    def no_labels(self, n: int) -> Tensor:
-        """Class 0 for n rows, int64."""
-        return torch.zeros(n, dtype=torch.int64, device=self.device)
+    def first_row(self) -> tuple[Tensor, Tensor]:
+        """The random row, if there is one, and its label, class 0."""
+        n = len(self.memory_first_row)
+        return self.memory_first_row, torch.zeros(n, dtype=torch.int64, device=self.device)
 
     @property
     def memory(self) -> Tensor:

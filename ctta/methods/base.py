@@ -150,13 +150,18 @@ class Method(ABC, metaclass=MethodType):
     # --- what every method has -----------------------------------------------------------------
 
     def __call__(self, x: Tensor) -> Tensor:
-        """One batch of the stream: reset if episodic, then ``steps`` times `adapt`."""
+        """One batch of the stream: reset if episodic, then `updates`."""
         if self.episodic:
             self.reset()
         with self.counter:
-            for _ in range(self.steps):
-                logits = self.adapt(x)
+            logits = self.updates(x)
         return logits.detach()
+
+    def updates(self, x: Tensor) -> Tensor:
+        """``steps`` times `adapt`; a method whose steps share work on the batch does it here."""
+        for _ in range(self.steps):
+            logits = self.adapt(x)
+        return logits
 
     @property
     def n_forwards(self) -> int:

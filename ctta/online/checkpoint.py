@@ -21,6 +21,7 @@ def save_checkpoint(path: Path, tree: Any) -> None:
     """
     tensors: dict[str, Tensor] = {}
     text = json.dumps(encode(tree, tensors))
+    apart(tensors)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(tensors, temporary, metadata={"version": VERSION, "tree": text})
@@ -55,13 +56,23 @@ def encode(tree: Any, tensors: dict[str, Tensor]) -> Any:
     """JSON values for ``tree``; each tensor goes to ``tensors`` and leaves its name."""
     if isinstance(tree, Tensor):
         name = str(len(tensors))
-        tensors[name] = tree.detach().cpu().contiguous().clone()
+        tensors[name] = tree.detach().cpu().contiguous()
         return {"tensor": name}
     if isinstance(tree, dict):
         return {"items": [[key, encode(item, tensors)] for key, item in tree.items()]}
     if isinstance(tree, (list, tuple)):
         return [encode(item, tensors) for item in tree]
     return tree
+
+
+def apart(tensors: dict[str, Tensor]) -> None:
+    """Copy those that share memory with an earlier one, which the format does not allow."""
+    seen = set()
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        if place in seen:
+            tensors[name] = tensor.clone()
+        seen.add(place)
 
 
 def decode(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -8,24 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BLOCK = 16384  # rows that are compared at once; bounds the temporaries
+BLOCK = 8192  # rows that are compared at once, and for which room is made at once
 
 
 class FeatureMemory:
     """Source rows that stay, and stream rows that are added in place.
 
-    Only the stream rows are state: the source rows come from the preparation.
+    No row is ever copied to make room for another. Only the stream rows are state: the source rows
+    come from the preparation.
 
     Args:
-        rows: source features [M0,D].
-        labels: int64 [M0].
+        source: pairs of features [M,D] and labels int64 [M], at least one; used as they are.
         max_rows: of the stream; the oldest are overwritten. None: no bound.
     """
 
-    def __init__(self, rows: Tensor, labels: Tensor, *, max_rows: int | None = None) -> None:
-        self.source_rows, self.source_labels = rows, labels
+    def __init__(self, *source: tuple[Tensor, Tensor], max_rows: int | None = None) -> None:
+        self.source = source
         self.max_rows = max_rows
-        self.added_rows, self.added_labels = rows[:0], labels[:0]
+        self.added: list[tuple[Tensor, Tensor]] = []  # `BLOCK` rows each, or ``max_rows``
         self.n_added = 0  # ever; those that are kept are the last ``n_kept``
 
     @property
@@ -34,42 +34,36 @@ class FeatureMemory:
         return self.n_added if self.max_rows is None else min(self.n_added, self.max_rows)
 
     def __len__(self) -> int:
-        return len(self.source_labels) + self.n_kept
+        return sum(len(labels) for _, labels in self.source) + self.n_kept
 
     def rows(self) -> Tensor:
-        """All rows [M,D], the source's first."""
-        return torch.cat([self.source_rows, self.added_rows[: self.n_kept]])
+        """A copy of all rows [M,D], the source's first."""
+        return torch.cat([rows for rows, _ in (*self.source, *self.stream_blocks())])
 
     def labels(self) -> Tensor:
         """The labels of `rows`."""
-        return torch.cat([self.source_labels, self.added_labels[: self.n_kept]])
+        return torch.cat([labels for _, labels in (*self.source, *self.stream_blocks())])
 
     def add(self, rows: Tensor, labels: Tensor) -> None:
         """Append stream rows, or overwrite the oldest where there is a bound."""
-        if self.max_rows is not None:
-            rows, labels = rows[-self.max_rows :], labels[-self.max_rows :]
-        self.make_room(self.n_added + len(rows))
-        places = torch.arange(self.n_added, self.n_added + len(rows), device=rows.device)
-        if self.max_rows is not None:
-            places = places % self.max_rows
-        self.added_rows[places] = rows
-        self.added_labels[places] = labels
-        self.n_added += len(rows)
+        limit = self.max_rows or self.n_added + len(rows)
+        rows, labels = rows[-limit:], labels[-limit:]
+        while len(rows):
+            place = self.n_added % (self.max_rows or limit)
+            block, start = divmod(place, BLOCK)
+            n = min(len(rows), BLOCK - start, limit - place)
+            own_rows, own_labels = self.room(block)
+            own_rows[start : start + n], own_labels[start : start + n] = rows[:n], labels[:n]
+            rows, labels = rows[n:], labels[n:]
+            self.n_added += n
 
-    def make_room(self, n_rows: int) -> None:
-        """Capacity for ``n_rows``; it doubles, so a row is copied a few times at the most."""
-        needed = n_rows if self.max_rows is None else min(n_rows, self.max_rows)
-        if needed <= len(self.added_labels):
-            return
-        capacity = max(needed, 2 * len(self.added_labels))
-        if self.max_rows is not None:
-            capacity = min(capacity, self.max_rows)
-        old = self.n_kept
-        for name in ("added_rows", "added_labels"):
-            small = getattr(self, name)
-            large = small.new_empty(capacity, *small.shape[1:])
-            large[:old] = small[:old]
-            setattr(self, name, large)
+    def room(self, block: int) -> tuple[Tensor, Tensor]:
+        """A block of the stream's rows; the next one is made here."""
+        if block == len(self.added):
+            rows, labels = self.source[0]
+            n = min(BLOCK, self.max_rows or BLOCK)
+            self.added.append((rows.new_empty(n, rows.shape[1]), labels.new_empty(n)))
+        return self.added[block]
 
     def nearest(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Similarities [B,k] (inner products) and labels [B,k] of the k most similar rows.
@@ -87,27 +81,24 @@ class FeatureMemory:
 
     def blocks(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Rows and labels, a block at a time."""
-        for rows, labels in (
-            (self.source_rows, self.source_labels),
-            (self.added_rows[: self.n_kept], self.added_labels[: self.n_kept]),
-        ):
+        for rows, labels in self.source:
             for start in range(0, len(labels), BLOCK):
                 yield rows[start : start + BLOCK], labels[start : start + BLOCK]
+        yield from self.stream_blocks()
+
+    def stream_blocks(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The filled part of what the stream has added."""
+        for block, start in enumerate(range(0, self.n_kept, BLOCK)):
+            rows, labels = self.added[block]
+            yield rows[: self.n_kept - start], labels[: self.n_kept - start]
 
     def state_dict(self) -> dict[str, Any]:
-        """The stream rows."""
-        kept = slice(None, self.n_kept)
-        return {
-            "rows": self.added_rows[kept].clone(),
-            "labels": self.added_labels[kept].clone(),
-            "n_added": self.n_added,
-        }
+        """The stream rows, not copied."""
+        return {"blocks": list(self.stream_blocks()), "n_added": self.n_added}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with the saved stream rows."""
-        rows, labels = state["rows"], state["labels"]
-        self.n_added = 0
-        self.make_room(len(labels))
-        self.added_rows[: len(labels)] = rows
-        self.added_labels[: len(labels)] = labels
+        for block, (rows, labels) in enumerate(state["blocks"]):
+            own_rows, own_labels = self.room(block)
+            own_rows[: len(rows)], own_labels[: len(labels)] = rows, labels
         self.n_added = state["n_added"]

@@ -8,6 +8,7 @@ import logging
 import time
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ctta.data.source import SourceData
@@ -80,7 +81,9 @@ def artefact_hash(artefact: Artefact) -> str:
         digest.update(name.encode())
         if isinstance(value, Tensor):
             digest.update(f"{value.dtype}{list(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(
+                value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data
+            )  # no copy
         else:
             digest.update(repr(value).encode())
     return digest.hexdigest()

@@ -18,19 +18,14 @@ class FilterOnVote(AdaNPC):
 
 
 class NoFirstRow(AdaNPC):
-    def __init__(self, model, *, random_first_row, **rest):
-        super().__init__(model, random_first_row=False, **rest)
-        self.memory_first_row = self.drawn_row()
-
-    def install(self, artefact, source):
-        self.memory_first_row = self.memory_first_row[:0]
-        super().install(artefact, source)
+    def first_row(self):
+        rows, labels = super().first_row()
+        return rows[:0], labels[:0]
 
 
 class StoresFirst(AdaNPC):
     @torch.no_grad()
-    def adapt(self, x):
-        features, _ = self.model.features_and_logits(x)
+    def update(self, features):
         query = F.normalize(features)
         self.store(query, self.vote(query))
         return self.vote(query).log()

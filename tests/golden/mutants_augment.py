@@ -2,90 +2,112 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from unittest.mock import patch
-
-from torch.nn import functional as F
-from torchvision.transforms import functional as TF
 
 from ctta.parts import augment
 
-right_colour, right_affine, right_blur = augment.adjust_colour, TF.affine, TF.gaussian_blur
+right_colour, right_affine = augment.adjust_colour_, augment.affine_taps
+right_neighbours, right_taps, right_blur = augment.neighbours, augment.blur_taps, augment.blur
 
 
 def mean_of_batch(x, operation, factor):
     if operation == augment.CONTRAST:
-        return (factor * x + (1 - factor) * augment.grey(x).mean()).clamp(0, 1)
-    return right_colour(x, operation, factor)
+        mean = augment.grey(x).mean()
+        x.mul_(factor).add_((1 - factor) * mean).clamp_(0, 1)
+    else:
+        right_colour(x, operation, factor)
 
 
 def mean_of_channels(x, operation, factor):
     if operation == augment.CONTRAST:
-        return (factor * x + (1 - factor) * x.mean((2, 3), keepdim=True)).clamp(0, 1)
-    return right_colour(x, operation, factor)
+        mean = x.mean((2, 3), keepdim=True)
+        x.mul_(factor).add_((1 - factor) * mean).clamp_(0, 1)
+    else:
+        right_colour(x, operation, factor)
 
 
 def hue_backwards(x, operation, factor):
-    return right_colour(x, operation, -factor if operation == augment.HUE else factor)
+    right_colour(x, operation, -factor if operation == augment.HUE else factor)
 
 
 def no_clip_between(x, operation, factor):
     if operation == augment.BRIGHTNESS:
-        return factor * x
-    return right_colour(x, operation, factor)
+        x.mul_(factor)
+    else:
+        right_colour(x, operation, factor)
 
 
 def plain_grey(x):
     return x.mean(1, keepdim=True)
 
 
-def shift_back(x, *, translate, **rest):
-    return right_affine(x, translate=[-t for t in translate], **rest)
+def shift_back(x, draws, padding, *, reach):
+    right, down = draws.shift
+    return right_affine(x, replace(draws, shift=(-right, -down)), padding, reach=reach)
 
 
-def angle_back(x, *, angle, **rest):
-    return right_affine(x, angle=-angle, **rest)
+def angle_back(x, draws, padding, *, reach):
+    return right_affine(x, replace(draws, angle=-draws.angle), padding, reach=reach)
 
 
-def nearest(x, *, interpolation, **rest):
-    return right_affine(x, interpolation=TF.InterpolationMode.NEAREST, **rest)
+def no_scale(x, draws, padding, *, reach):
+    return right_affine(x, replace(draws, scale=1.0), padding, reach=reach)
 
 
-def no_scale(x, *, scale, **rest):
-    return right_affine(x, scale=1.0, **rest)
+def upright(x, draws, padding, *, reach):
+    right, down = draws.shift
+    return right_affine(x, replace(draws, shift=(right, down + 1)), padding, reach=reach)
 
 
-def wide_blur(x, kernel, sigma):
-    return right_blur(x, [3, 3], sigma)
+def no_flip(x, draws, padding, *, reach):
+    return right_affine(x, replace(draws, flip=False), padding, reach=reach)
 
 
-def zero_pad(x, pad, mode):
-    return F.pad(x, pad)
+def reflected_padding(x, draws, padding, *, reach):
+    return right_affine(x, draws, "reflect", reach=reach)
 
 
-def patched(target, name, wrong):
-    return lambda: patch.object(target, name, wrong)
+def first_pixels(places, size):
+    return places.where((places >= 0) & (places < size), 0)
 
 
-class ZeroPad:
-    pad = staticmethod(zero_pad)
+def nearest(coordinates, size):
+    pixels, weights = right_neighbours(coordinates, size)
+    return pixels, weights.round()
 
 
-def upright(x, size):
-    side = x.shape[-1]
-    return x[..., side // 4 - 1 : side // 4 - 1 + size[0], side // 4 : side // 4 + size[1]]
+def narrow_taps(sigma, *, negligible):
+    return right_taps(sigma, negligible=negligible)[:2]
+
+
+def twice_the_sigma(sigma, *, negligible):
+    return right_taps(sigma and 2 * sigma, negligible=negligible)
+
+
+def transposed(x, taps):
+    return right_blur(x, taps).transpose(0, 1).contiguous()
+
+
+def patched(name, wrong):
+    return lambda: patch.object(augment, name, wrong)
 
 
 AUGMENT_PATCHES = {
-    "contrast by the batch's mean": patched(augment, "adjust_colour", mean_of_batch),
-    "contrast by the channel's mean": patched(augment, "adjust_colour", mean_of_channels),
-    "hue turned backwards": patched(augment, "adjust_colour", hue_backwards),
-    "no clip after brightness": patched(augment, "adjust_colour", no_clip_between),
-    "grey as plain mean": patched(augment, "grey", plain_grey),
-    "shift mirrored": patched(TF, "affine", shift_back),
-    "angle mirrored": patched(TF, "affine", angle_back),
-    "nearest neighbour": patched(TF, "affine", nearest),
-    "scale ignored": patched(TF, "affine", no_scale),
-    "blur 3x3": patched(TF, "gaussian_blur", wide_blur),
-    "padding with zeros": patched(augment, "F", ZeroPad),
-    "crop off by one": patched(TF, "center_crop", upright),
+    "contrast by the batch's mean": patched("adjust_colour_", mean_of_batch),
+    "contrast by the channel's mean": patched("adjust_colour_", mean_of_channels),
+    "hue turned backwards": patched("adjust_colour_", hue_backwards),
+    "no clip after brightness": patched("adjust_colour_", no_clip_between),
+    "grey as plain mean": patched("grey", plain_grey),
+    "shift mirrored": patched("affine_taps", shift_back),
+    "angle mirrored": patched("affine_taps", angle_back),
+    "scale ignored": patched("affine_taps", no_scale),
+    "crop off by one": patched("affine_taps", upright),
+    "flip ignored": patched("affine_taps", no_flip),
+    "padding reflected": patched("affine_taps", reflected_padding),
+    "padding with the first pixels": patched("clamped", first_pixels),
+    "nearest neighbour": patched("neighbours", nearest),
+    "blur 3x3": patched("blur_taps", narrow_taps),
+    "blur twice as wide": patched("blur_taps", twice_the_sigma),
+    "rows and columns exchanged": patched("blur", transposed),
 }

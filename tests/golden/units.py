@@ -12,10 +12,11 @@ from views import RefusedError, ReplayedViews
 
 from ctta.kernels import ema_, restore_where_
 from ctta.kernels.reference import quantile
-from ctta.parts.augment import view_stages
+from ctta.parts.augment import apply_view
 from ctta.parts.category_memory import CategoryMemory
 from ctta.parts.contrastive import contrastive_loss, make_projector
 from ctta.parts.losses import entropy, soft_likelihood_ratio, symmetric_cross_entropy
+from ctta.parts.view_stages import view_stages
 
 OF_LOGITS = {"entropy": entropy, "soft_likelihood_ratio": soft_likelihood_ratio}
 PADDING = {"edge": "replicate", "reflect": "reflect"}
@@ -63,9 +64,10 @@ def augmentation_chain(case: Case, call: dict[str, Any]) -> dict[str, Any]:
     views = ReplayedViews(spec["views"], {}, arrays)
     values, results = [], {}
     for row in range(spec["views"]["count"]):
-        stages = [value for _, value in view_stages(x, views.draws(row), padding=padding)]
-        values.append(stages[-1])
+        draws = views.draws(row)
+        values.append(apply_view(x, draws, padding=padding))
         if row == 0 and "stages_of_call_0" in call["outputs"]:
+            stages = [value for _, value in view_stages(x, draws, padding=padding)]
             prefix = call["outputs"]["stages_of_call_0"].rstrip("*")
             names = [name for name in arrays.files if name.startswith(prefix)]
             results |= dict(zip(names, stages, strict=True))

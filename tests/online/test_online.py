@@ -220,6 +220,18 @@ def test_checkpoints_carry_trees_and_refuse_damage(tmp_path):
         load_checkpoint(tmp_path / "e")
 
 
+def test_tensors_that_share_memory_are_saved_apart(tmp_path):
+    x = torch.arange(6.0)
+    save_checkpoint(
+        tmp_path / "c", {"whole": x, "same": x, "part": x[2:4], "column": x.view(2, 3).T}
+    )
+    tree = load_checkpoint(tmp_path / "c")
+    assert torch.equal(tree["whole"], x)
+    assert torch.equal(tree["same"], x)
+    assert torch.equal(tree["part"], x[2:4])
+    assert torch.equal(tree["column"], x.view(2, 3).T)
+
+
 def test_the_window_adapts_when_full_and_predicts_between():
     method = Echo(model())
     window = Window(method, 3)

@@ -1,10 +1,9 @@
-"""Optimizers from nodes, losses, augmentation, restoration."""
+"""Optimizers from nodes, losses, restoration."""
 
 import pytest
 import torch
 from torch import nn
 
-from ctta.parts.augment import Augmentation, apply_view, view_stages
 from ctta.parts.batch_norm import named_weights_and_biases, norm_only
 from ctta.parts.losses import entropy, soft_cross_entropy, symmetric_cross_entropy
 from ctta.parts.optimizer import make_optimizer
@@ -46,36 +45,6 @@ def test_losses_against_torch():
     expected = nn.functional.cross_entropy(z, t.softmax(1), reduction="none")
     assert torch.allclose(soft_cross_entropy(z, t), expected)
     assert torch.allclose(symmetric_cross_entropy(z, t), symmetric_cross_entropy(t, z))
-
-
-def test_views_come_from_the_generator_and_stay_in_range():
-    x = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    first, again = (Augmentation(torch.Generator().manual_seed(1)) for _ in range(2))
-    before = torch.get_rng_state()
-    views = [first(x) for _ in range(20)]
-    assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(again(x), views[0])
-    assert not torch.equal(views[0], views[1])
-    assert all(v.min() >= 0 and v.max() <= 1 and v.shape == x.shape for v in views)
-
-
-def test_draws_stay_in_their_ranges():
-    x, chain = torch.zeros(1, 3, 32, 32), Augmentation(torch.Generator().manual_seed(2))
-    draws = [chain.draw(x) for _ in range(300)]
-    assert {d.flip for d in draws} == {True, False}
-    assert max(abs(s) for d in draws for s in d.shift) == 4
-    assert all(sorted(d.order) == [0, 1, 2, 3, 4] for d in draws)
-    assert all(abs(d.angle) <= 15 and 0.9 <= d.scale <= 1.1 for d in draws)
-    assert all(abs(d.factor[3]) <= 0.06 for d in draws)
-
-
-def test_stages_end_in_the_view():
-    x, chain = torch.rand(2, 3, 8, 8), Augmentation(torch.Generator().manual_seed(2))
-    draws = chain.draw(x)
-    names, values = zip(*view_stages(x, draws), strict=True)
-    assert names[:5] == ("clip", "colour", "pad", "affine", "blur")
-    assert names[5:] == ("crop", "flip", "noise", "clip again")
-    assert torch.equal(values[-1], apply_view(x, draws))
 
 
 def test_restore_draws_its_share():

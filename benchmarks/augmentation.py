@@ -1,0 +1,65 @@
+"""Time of the views of a batch, against torchvision's operations on whole padded images.
+
+    python benchmarks/augmentation.py [--views 32] [--rounds 3]
+
+Both sides apply the same draws, take turns, and run in one thread; the last column is the largest
+difference between their pixels. The time to draw the random numbers is added to both.
+"""
+
+import argparse
+import itertools
+import time
+
+import torch
+
+from ctta.parts.augment import Augmentation, apply_view
+from ctta.parts.view_stages import view_stages
+
+SHAPES = ((200, 3, 32, 32), (64, 3, 32, 32), (1, 3, 32, 32), (16, 3, 224, 224), (1, 3, 384, 384))
+
+
+def torchvision_view(x, draws):
+    *_, (_, view) = view_stages(x, draws)
+    return view
+
+
+def compare(shape: tuple[int, ...], n_views: int) -> tuple[float, float, float]:
+    """Seconds for ``n_views`` views, torchvision's and ours, and the largest difference."""
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    chain = Augmentation(torch.Generator().manual_seed(1))
+    theirs = ours = largest = 0.0
+    for _ in range(n_views):
+        times = [time.perf_counter()]
+        draws = chain.draw(x)
+        times.append(time.perf_counter())
+        slow = torchvision_view(x, draws)
+        times.append(time.perf_counter())
+        quick = apply_view(x, draws)
+        times.append(time.perf_counter())
+        drawing, one, other = (b - a for a, b in itertools.pairwise(times))
+        theirs, ours = theirs + drawing + one, ours + drawing + other
+        largest = max(largest, float((slow - quick).abs().max()))
+    return theirs, ours, largest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--views", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"{'batch':>16}{'views':>7}{'torchvision s':>15}{'ours s':>9}{'ratio':>7}{'largest':>10}")
+    for shape in SHAPES:
+        n_views = options.views if shape[-1] < 200 else max(1, options.views // 8)
+        compare(shape, 1)  # pays for what is done once
+        rounds = [compare(shape, n_views) for _ in range(options.rounds)]
+        theirs, ours = min(r[0] for r in rounds), min(r[1] for r in rounds)
+        largest = max(r[2] for r in rounds)
+        print(
+            f"{'x'.join(map(str, shape)):>16}{n_views:>7}{theirs:>15.2f}{ours:>9.3f}"
+            f"{theirs / ours:>7.1f}{largest:>10.1e}"
+        )
+
+
+if __name__ == "__main__":
+    main()
