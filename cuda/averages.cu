@@ -68,18 +68,16 @@ struct AverageRestore : Average {
   }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-    average(const i64* starts, const int* first, i64 total, ELEMENT* const* teachers,
-            STUDENT* const* students, const ELEMENT* decays, ELEMENT decay, ELEMENT rest) {
+KERNEL average(const i64* starts, const int* first, i64 total, ELEMENT* const* teachers,
+               STUDENT* const* students, const ELEMENT* decays, ELEMENT decay, ELEMENT rest) {
   Average body = {teachers, students, decays, decay, rest};
   visit_block({starts, first, total}, blockIdx.x, body);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 4)
-    average_restore(const i64* starts, const int* first, i64 total, ELEMENT* const* teachers,
-                    STUDENT* const* students, const STUDENT* const* sources,
-                    const ELEMENT* decays, ELEMENT decay, ELEMENT rest, u32 step, u32 stream,
-                    u32 key0, u32 key1, const u32* thresholds, const u16* guide, u64 below) {
+KERNEL average_restore(const i64* starts, const int* first, i64 total, ELEMENT* const* teachers,
+                       STUDENT* const* students, const STUDENT* const* sources,
+                       const ELEMENT* decays, ELEMENT decay, ELEMENT rest, u32 step, u32 stream,
+                       u32 key0, u32 key1, const u32* thresholds, const u16* guide, u64 below) {
   __shared__ u32 chosen[BLOCK / 32];
   if (threadIdx.x < BLOCK / 32) chosen[threadIdx.x] = 0;
   __syncthreads();

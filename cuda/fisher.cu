@@ -63,28 +63,25 @@ struct Fisher {
   }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-    fisher_restore(const i64* starts, const int* first, i64 total, ELEMENT* const* teachers,
-                   ELEMENT* const* students, const ELEMENT* const* sources,
-                   const ELEMENT* const* gradients, const ELEMENT* threshold, ELEMENT decay,
-                   ELEMENT rest) {
+KERNEL fisher_restore(const i64* starts, const int* first, i64 total, ELEMENT* const* teachers,
+                      ELEMENT* const* students, const ELEMENT* const* sources,
+                      const ELEMENT* const* gradients, const ELEMENT* threshold, ELEMENT decay,
+                      ELEMENT rest) {
   Fisher<RESTORE> body = {teachers, students, sources, gradients, *threshold, decay, rest};
   visit_block({starts, first, total}, blockIdx.x, body);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-    fisher_restore_twice(const i64* starts, const int* first, i64 total, ELEMENT* const* teachers,
-                         ELEMENT* const* students, const ELEMENT* const* sources,
-                         const ELEMENT* const* gradients, const ELEMENT* threshold, ELEMENT decay,
-                         ELEMENT rest) {
+KERNEL fisher_restore_twice(const i64* starts, const int* first, i64 total,
+                            ELEMENT* const* teachers, ELEMENT* const* students,
+                            const ELEMENT* const* sources, const ELEMENT* const* gradients,
+                            const ELEMENT* threshold, ELEMENT decay, ELEMENT rest) {
   Fisher<RESTORE_TWICE> body = {teachers, students, sources, gradients, *threshold, decay, rest};
   visit_block({starts, first, total}, blockIdx.x, body);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-    masked_average(const i64* starts, const int* first, i64 total, ELEMENT* const* teachers,
-                   ELEMENT* const* students, const ELEMENT* const* gradients,
-                   const ELEMENT* threshold, ELEMENT decay, ELEMENT rest) {
+KERNEL masked_average(const i64* starts, const int* first, i64 total, ELEMENT* const* teachers,
+                      ELEMENT* const* students, const ELEMENT* const* gradients,
+                      const ELEMENT* threshold, ELEMENT decay, ELEMENT rest) {
   Fisher<MASKED> body = {teachers, students, nullptr, gradients, *threshold, decay, rest};
   visit_block({starts, first, total}, blockIdx.x, body);
 }

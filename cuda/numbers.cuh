@@ -58,7 +58,8 @@ HD float widened(float16 x) {
     return same_bits<float>(sign | 0x7f800000 | (rest & 0x3ff) << 13);
   if (rest >= 0x0400)  // the exponents differ by 127 - 15
     return same_bits<float>(sign | ((rest << 13) + (112u << 23)));
-  return same_bits<float>(sign | same_bits<u32>(mul(float(rest), 5.9604644775390625e-8f)));  // 2^-24
+  const float subnormal = mul(float(rest), 5.9604644775390625e-8f);  // 2^-24
+  return same_bits<float>(sign | same_bits<u32>(subnormal));
 }
 
 // A square's bits without the sign rise with its value, and a NaN, which may carry one, comes last.

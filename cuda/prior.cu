@@ -1,4 +1,5 @@
-// The quadratic prior, its sum and its gradient in one pass; the sum's order depends on the sizes alone.
+// The quadratic prior, its sum and its gradient in one pass; the order of the sum depends on the
+// sizes alone.
 #include "elements.cuh"
 #include "tensors.cuh"
 
@@ -55,18 +56,18 @@ struct Prior {
 
 // Adds the upper half of the CTA's sums to the lower half until one is left.
 __device__ __forceinline__ double halved(double own, double* sums) {
-  sums[threadIdx.x] = own;
+  const int thread = threadIdx.x;
+  sums[thread] = own;
   for (int half = THREADS / 2; half; half /= 2) {
     __syncthreads();
-    if (int(threadIdx.x) < half) sums[threadIdx.x] = add(sums[threadIdx.x], sums[threadIdx.x + half]);
+    if (thread < half) sums[thread] = add(sums[thread], sums[thread + half]);
   }
   return sums[0];  // what thread 0 has written itself
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-    prior(const i64* starts, const int* first, i64 total, ELEMENT* const* gradients,
-          const ELEMENT* const* parameters, const ELEMENT* const* means,
-          const ELEMENT* const* weights, ELEMENT slope, double* partial) {
+KERNEL prior(const i64* starts, const int* first, i64 total, ELEMENT* const* gradients,
+             const ELEMENT* const* parameters, const ELEMENT* const* means,
+             const ELEMENT* const* weights, ELEMENT slope, double* partial) {
   __shared__ ELEMENT terms[BLOCK];
   __shared__ double sums[THREADS];
   Prior body = {gradients, parameters, means, weights, slope, terms};
@@ -80,8 +81,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 }
 
 // One CTA; the blocks' sums in the same order.
-extern "C" __global__ void __launch_bounds__(THREADS)
-    prior_sum(const double* partial, i64 n, double* result) {
+KERNEL prior_sum(const double* partial, i64 n, double* result) {
   __shared__ double sums[THREADS];
   double own = 0;
   for (i64 at = threadIdx.x; at < n; at += THREADS) own = add(own, partial[at]);

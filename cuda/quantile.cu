@@ -72,9 +72,8 @@ struct Count {
 
 // Adds to counts [2, BINS]: of the keys that agree with the first rank, and of those that agree
 // with the second where that has parted from it. A CTA takes many blocks.
-extern "C" __global__ void __launch_bounds__(THREADS)
-    count_digits(const i64* starts, const int* first, i64 total, const ELEMENT* const* gradients,
-                 const Ranks* ranks, u64* counts, int shift, int width, int leading) {
+KERNEL count_digits(const i64* starts, const int* first, i64 total, const ELEMENT* const* gradients,
+                    const Ranks* ranks, u64* counts, int shift, int width, int leading) {
   __shared__ u32 own[SLOTS * BINS];
   for (int i = threadIdx.x; i < SLOTS * BINS; i += THREADS) own[i] = 0;
   __syncthreads();
@@ -92,9 +91,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 }
 
 // One CTA finds the digit of both ranks and, after the last one, what lies between them.
-extern "C" __global__ void __launch_bounds__(THREADS)
-    choose_digit(Ranks* ranks, const u64* counts, int shift, int leading, u64 low, u64 high,
-                 ELEMENT fraction, ELEMENT* result) {
+KERNEL choose_digit(Ranks* ranks, const u64* counts, int shift, int leading, u64 low, u64 high,
+                    ELEMENT fraction, ELEMENT* result) {
   constexpr int EACH = BINS / THREADS;
   __shared__ u64 upto[THREADS];
   __shared__ Ranks chosen;

@@ -2,10 +2,9 @@
 #include "draw.cuh"
 
 // A warp a block; only the chosen elements are touched.
-extern "C" __global__ void __launch_bounds__(THREADS)
-    restore(const i64* starts, const int* first, i64 total, ELEMENT* const* parameters,
-            const ELEMENT* const* sources, u32 step, u32 stream, u32 key0, u32 key1,
-            const u32* thresholds, const u16* guide, u64 below) {
+KERNEL restore(const i64* starts, const int* first, i64 total, ELEMENT* const* parameters,
+               const ELEMENT* const* sources, u32 step, u32 stream, u32 key0, u32 key1,
+               const u32* thresholds, const u16* guide, u64 below) {
   const i64 block = (i64(blockIdx.x) * THREADS + threadIdx.x) / WARP, begin = block * BLOCK;
   if (begin >= total) return;
   const Draw draw = {step, stream, key0, key1, thresholds, guide, below};
@@ -53,9 +52,8 @@ struct RestoreWhere {
   }
 };
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-    restore_where(const i64* starts, const int* first, i64 total, ELEMENT* const* parameters,
-                  const ELEMENT* const* sources, const unsigned char* const* masks) {
+KERNEL restore_where(const i64* starts, const int* first, i64 total, ELEMENT* const* parameters,
+                     const ELEMENT* const* sources, const unsigned char* const* masks) {
   RestoreWhere body = {parameters, sources, masks};
   visit_block({starts, first, total}, blockIdx.x, body);
 }

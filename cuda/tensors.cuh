@@ -7,6 +7,11 @@ constexpr int BLOCK = 4096;
 constexpr int THREADS = 256;
 constexpr int WARP = 32;
 
+// Two reads of 16 bytes a thread and tensor are in flight; with these numbers of resident CTAs that
+// is more than a memory's latency holds, and no register is spilled.
+#define KERNEL \
+  extern "C" __global__ void __launch_bounds__(THREADS, sizeof(ELEMENT) == 8 ? 2 : 4)
+
 // Where the tensors lie in logical order.
 struct Layout {
   const i64* starts;  // [tensors + 1], the last one is the number of elements
