@@ -32,11 +32,13 @@ def number(value: float, like: torch.dtype) -> np.generic:
     return np.float32(value) if like == torch.float32 else np.float64(value)
 
 
-def decay_arguments(each: Sequence[float], teacher: Tensor) -> tuple[np.generic, ...]:
+def decay_arguments(each: Sequence[float], teacher: Tensors) -> tuple[np.generic, ...]:
     """Table of decays, or none; one decay for all and its complement."""
-    one = len(set(each)) == 1
-    own = np.uintp(0) if one else decays(each, teacher.dtype, teacher.device)
-    return own, number(each[0], teacher.dtype), number(1 - each[0], teacher.dtype)
+    if len(each) != len(teacher):
+        raise ValueError(f"expected a decay for each of {len(teacher)} tensors, got {len(each)}")
+    dtype = teacher[0].dtype
+    own = np.uintp(0) if len(set(each)) == 1 else decays(each, dtype, teacher[0].device)
+    return own, number(each[0], dtype), number(1 - each[0], dtype)
 
 
 def ema_(teacher: Tensors, student: Tensors, decays: Sequence[float]) -> None:
@@ -48,9 +50,9 @@ def ema_(teacher: Tensors, student: Tensors, decays: Sequence[float]) -> None:
         where.blocks,
         (
             *where.arguments,
-            addresses(teacher, first.device),
-            addresses(student, first.device),
-            *decay_arguments(decays, first),
+            addresses(teacher, where),
+            addresses(student, where),
+            *decay_arguments(decays, teacher),
         ),
         first.device,
     )
@@ -70,10 +72,10 @@ def ema_restore_(
         where.blocks,
         (
             *where.arguments,
-            addresses(teacher, first.device),
-            addresses(student, first.device),
-            addresses(start, first.device),
-            *decay_arguments(decays, first),
+            addresses(teacher, where),
+            addresses(student, where),
+            addresses(start, where),
+            *decay_arguments(decays, teacher),
             *draw_arguments(draw, first.device),
         ),
         first.device,
@@ -91,8 +93,8 @@ def restore_(parameters: Tensors, start: Tensors, draw: Draw) -> None:
         -(-where.blocks * WARP // gpu_device.THREADS),
         (
             *where.arguments,
-            addresses(parameters, first.device),
-            addresses(start, first.device),
+            addresses(parameters, where),
+            addresses(start, where),
             *draw_arguments(draw, first.device),
         ),
         first.device,
@@ -102,7 +104,7 @@ def restore_(parameters: Tensors, start: Tensors, draw: Draw) -> None:
 def restore_where_(parameters: Tensors, start: Tensors, masks: Tensors) -> None:
     """Elements where a mask is true go back to their start."""
     first, where = parameters[0], layout(parameters)
-    tables = [addresses(tensors, first.device) for tensors in (parameters, start, masks)]
+    tables = [addresses(tensors, where) for tensors in (parameters, start, masks)]
     gpu_device.launch(
         Program("restore", first.dtype),
         "restore_where",
@@ -125,7 +127,7 @@ def squared_quantile(gradients: Gradients, like: Tensors, level: float) -> Tenso
     counts = torch.zeros(len(widths), 2, BINS, dtype=torch.int64, device=first.device)
     result = torch.empty((), dtype=first.dtype, device=first.device)
     state, program = np.uintp(ranks.data_ptr()), Program("quantile", first.dtype)
-    own = addresses(gradients, first.device)
+    own = addresses(gradients, where)
     grid = min(where.blocks, CTAS_A_PROCESSOR * gpu_device.processors(first.device))
     for digit, (width, passed) in enumerate(zip(widths, accumulate(widths), strict=True)):
         shift, leading = np.int32(sum(widths) - passed), np.int32(digit == 0)
@@ -200,7 +202,7 @@ def below_threshold(
         where.blocks,
         (
             *where.arguments,
-            *(addresses(group, first.device) for group in groups),
+            *(addresses(group, where) for group in groups),
             np.uintp(threshold.data_ptr()),
             number(decay, first.dtype),
             number(1 - decay, first.dtype),
@@ -224,7 +226,7 @@ def quadratic_prior_(
         where.blocks,
         (
             *where.arguments,
-            *(addresses(group, first.device) for group in groups),
+            *(addresses(group, where) for group in groups),
             number(2 * scale, first.dtype),
             sums,
         ),

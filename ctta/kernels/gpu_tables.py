@@ -28,14 +28,21 @@ class Layout:
     """Where the tensors of a sequence lie in logical order.
 
     Attributes:
+        sizes: elements of each tensor.
+        device: of the tensors.
         starts: of each tensor, and the end: int64 [tensors + 1].
         first: the tensor of each block's first element: int32 [blocks].
-        total: elements.
     """
 
+    sizes: tuple[int, ...]
+    device: torch.device
     starts: np.uintp
     first: np.uintp
-    total: int
+
+    @property
+    def total(self) -> int:
+        """Elements of all tensors."""
+        return sum(self.sizes)
 
     @property
     def blocks(self) -> int:
@@ -60,14 +67,32 @@ def layout(tensors: Sequence[Tensor]) -> Layout:
         return (np.searchsorted(starts(), blocks, "right") - 1).astype(np.int32)
 
     return Layout(
-        table(("starts", sizes), device, starts), table(("first", sizes), device, first), sum(sizes)
+        sizes,
+        device,
+        table(("starts", sizes), device, starts),
+        table(("first", sizes), device, first),
     )
 
 
-def addresses(tensors: Sequence[Tensor | None], device: torch.device) -> np.uintp:
-    """The tensors' addresses, 0 for None: uint64 [tensors]."""
+def addresses(tensors: Sequence[Tensor | None], where: Layout) -> np.uintp:
+    """The addresses of tensors of that layout, 0 for None: int64 [tensors].
+
+    Raises:
+        ValueError: they have other sizes.
+    """
     own = tuple(0 if t is None else t.data_ptr() for t in tensors)
-    return table(("addresses", own), device, lambda: np.array(own, np.int64))
+
+    def checked() -> NDArray[np.int64]:
+        sizes = [n if t is None else t.numel() for t, n in zip(tensors, where.sizes, strict=True)]
+        if tuple(sizes) != where.sizes:
+            at = next(i for i, n in enumerate(where.sizes) if n != sizes[i])
+            raise ValueError(
+                f"expected tensors of equal shapes, got {sizes[at]} elements beside "
+                f"{where.sizes[at]} in tensor {at}: pass the parameters of two equal models"
+            )
+        return np.array(own, np.int64)
+
+    return table(("addresses", own, where.sizes), where.device, checked)
 
 
 def decays(each: Sequence[float], element: torch.dtype, device: torch.device) -> np.uintp:

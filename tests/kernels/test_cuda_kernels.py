@@ -186,6 +186,16 @@ def test_nothing_to_do(on_host):
     assert gpu.quadratic_prior_(empty, empty, empty, empty, 1.0) == 0
 
 
+def test_tensors_of_other_sizes_are_refused(on_host):
+    teacher = [torch.zeros(3), torch.zeros(4)]
+    with pytest.raises(ValueError, match="got 5 elements beside 4 in tensor 1"):
+        gpu.ema_(teacher, [torch.zeros(3), torch.zeros(5)], [0.9, 0.9])
+    with pytest.raises(ValueError, match="argument"):
+        gpu.ema_(teacher, teacher[:1], [0.9, 0.9])
+    with pytest.raises(ValueError, match="a decay for each of 2 tensors, got 1"):
+        gpu.ema_(teacher, teacher, [0.9])
+
+
 def test_tables_are_made_once_for_the_same_tensors(on_host, monkeypatch):
     made = []
     table = gpu_tables.gpu_device.Table
