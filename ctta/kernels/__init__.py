@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 SUPPORTED = (torch.float32, torch.float64)
+NARROW = (torch.bfloat16, torch.float16)
 _settings: dict[str, Any] = {"reference": False, "ran": set()}
 
 
@@ -67,27 +68,29 @@ def has_cupy() -> bool:
     return importlib.util.find_spec("cupy") is not None
 
 
-def form(*groups: Iterable[Tensor | None]) -> ModuleType:
-    """The form for these tensors."""
-    name = "reference" if _settings["reference"] else fastest([t for g in groups for t in g])
+def form(*groups: Sequence[Tensor | None], narrow_student: bool = False) -> ModuleType:
+    """The form for these tensors; some calls take a narrow student beside a float32 teacher."""
+    name = "reference" if _settings["reference"] else fastest(groups, narrow_student)
     _settings["ran"].add(name)
     return importlib.import_module(f"ctta.kernels.{name}")
 
 
-def fastest(tensors: Sequence[Tensor | None]) -> str:
-    """The name of the fastest form that can take all the tensors."""
-    present = [t for t in tensors if t is not None]
-    floating = {t.dtype for t in present if t.dtype != torch.bool}
-    kinds = {t.device.type for t in present}
-    if not all(t.is_contiguous() for t in present) or len(kinds) != 1:
+def fastest(groups: Sequence[Sequence[Tensor | None]], narrow_student: bool) -> str:
+    """The name of the fastest form that can take all the tensors; the teacher's group is first."""
+    present = [t for group in groups for t in group if t is not None]
+    devices = {t.device for t in present}
+    if len(devices) != 1 or not all(t.is_contiguous() for t in present):
         return "reference"
-    if kinds == {"cuda"} and has_cupy():
-        return "gpu" if floating <= {*SUPPORTED, torch.bfloat16, torch.float16} else "reference"
-    return (
-        "cpu"
-        if kinds == {"cpu"} and len(floating) == 1 and floating <= {*SUPPORTED}
-        else "reference"
-    )
+    kind = devices.pop().type
+    types = {t.dtype for t in present if t.dtype != torch.bool}
+    if narrow_student and kind == "cuda" and len(types) == 2:
+        first = {t.dtype for t in groups[0] if t is not None}
+        known = first == {torch.float32} and types - first <= {*NARROW}
+    else:
+        known = len(types) == 1 and types <= {*SUPPORTED}
+    if not known or kind not in ("cpu", "cuda"):
+        return "reference"
+    return "cpu" if kind == "cpu" else "gpu" if has_cupy() else "reference"
 
 
 def written(tensors: Iterable[Tensor]) -> None:
@@ -112,7 +115,7 @@ def ema_(
         decay: one for all, or one a tensor.
     """
     mine, theirs = list(teacher), list(student)
-    form(mine, theirs).ema_(mine, theirs, each(decay, mine))
+    form(mine, theirs, narrow_student=True).ema_(mine, theirs, each(decay, mine))
     written(mine)
 
 
@@ -144,7 +147,8 @@ def ema_restore_(
 ) -> None:
     """`ema_` of the teacher, then `restore_` of the student, in one pass."""
     mine, theirs, source = list(teacher), list(student), list(start)
-    form(mine, theirs, source).ema_restore_(mine, theirs, source, each(decay, mine), draw)
+    chosen = form(mine, theirs, source, narrow_student=True)
+    chosen.ema_restore_(mine, theirs, source, each(decay, mine), draw)
     written([*mine, *theirs])
 
 
