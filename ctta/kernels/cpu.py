@@ -23,9 +23,11 @@ from ctta.kernels.reference import Gradients, Tensors
 Array = NDArray[Any]
 LANES = 16  # Philox counters at a time
 BINS = 1 << 11
+SAMPLED = 128  # every such element is looked at to bracket a quantile
+GROUP = 64  # elements between two looks at whether one is inside the bracket
 KEYS = {  # the bits of a square in an integer, and how far up the leading 11 below the sign are
-    torch.float32: (np.float32, np.uint32, 20),
-    torch.float64: (np.float64, np.uint64, 52),
+    "float32": (np.float32, np.uint32, 20),
+    "float64": (np.float64, np.uint64, 52),
 }
 
 
@@ -172,30 +174,83 @@ def _gather(gradient, squares, bits, shift, low, high, out, n):  # type: ignore[
     return n
 
 
+@for_cpu
+def _inside(gradient, squares, low, high, out, n_below, n_inside):  # type: ignore[no-untyped-def]
+    for first in range(0, len(gradient), GROUP):
+        stop = min(GROUP, len(gradient) - first)
+        below, inside = 0, 0
+        for i in range(stop):
+            squares[i] = gradient[first + i] * gradient[first + i]
+            below += squares[i] < low
+            inside += (squares[i] >= low) & (squares[i] <= high)
+        n_below += below
+        if inside and n_inside + inside <= len(out):
+            at = n_inside
+            for i in range(stop):
+                if low <= squares[i] <= high:
+                    out[at] = squares[i]
+                    at += 1
+        n_inside += inside
+    return n_below, n_inside
+
+
 def squared_quantile(gradients: Gradients, like: Tensors, level: float) -> Tensor:
     arrays = flat([g for g in gradients if g is not None])
     n_zeros = sum(p.numel() for g, p in zip(gradients, like, strict=True) if g is None)
-    floats, integers, up = KEYS[like[0].dtype]
+    n_all = n_zeros + sum(len(array) for array in arrays)
+    position = level * (n_all - 1)
+    rank = math.floor(position)
+    ranks = (rank, min(rank + 1, n_all - 1))
+    pair = None if n_zeros else by_bracket(arrays, n_all, *ranks)
+    first, second = torch.from_numpy(by_histogram(arrays, n_zeros, *ranks) if pair is None else pair)
+    return first if ranks[0] == ranks[1] else first + (position - rank) * (second - first)
+
+
+def by_bracket(arrays: list[Array], n_all: int, low: int, high: int) -> Array | None:
+    """The squares of two ranks in one read, between two values of a sample; None if they are not
+    there, or too much is.
+    """
+    sample = np.concatenate([array[::SAMPLED] for array in arrays])
+    sample *= sample
+    margin = 5 * math.sqrt(len(sample)) / 2  # five deviations of a median's rank
+    at = [low / n_all * len(sample) - margin, high / n_all * len(sample) + margin]
+    if at[0] < 0 or at[1] > len(sample) - 1:
+        return None
+    places = [math.floor(at[0]), math.ceil(at[1])]
+    sample.partition(places)
+    least, most = sample[places]
+    squares = np.empty(GROUP, sample.dtype)
+    found = np.empty(n_all // 16, sample.dtype)
+    n_below, n_inside = 0, 0
+    for array in arrays:
+        n_below, n_inside = _inside(array, squares, least, most, found, n_below, n_inside)
+    if not n_below <= low <= high < n_below + n_inside <= n_below + len(found):
+        return None
+    wanted = [low - n_below, high - n_below]
+    inside = found[:n_inside]
+    inside.partition(wanted)
+    return inside[wanted]
+
+
+def by_histogram(arrays: list[Array], n_zeros: int, low: int, high: int) -> Array:
+    """The squares of two ranks in two reads, whatever their distribution."""
+    floats, integers, up = KEYS[str(arrays[0].dtype) if arrays else "float32"]
     squares = np.empty(BLOCK, floats)
     bits, shift = squares.view(integers), integers(up)
     counts = np.zeros(2 * BINS, np.int64)  # a NaN may carry a sign
     counts[0] = n_zeros
     for array in arrays:
         _histogram(array, squares, bits, shift, counts)
-    n_all = int(counts.sum())
-    position = level * (n_all - 1)
-    rank = math.floor(position)
-    last = min(rank + 1, n_all - 1)
     upto = counts.cumsum()
-    low, high = np.searchsorted(upto, [rank, last], "right")
-    before = int(upto[low] - counts[low])
-    found = np.zeros(int(upto[high]) - before, floats)
-    n = n_zeros if low == 0 else 0
+    first, last = np.searchsorted(upto, [low, high], "right")
+    before = int(upto[first] - counts[first])
+    found = np.zeros(int(upto[last]) - before, floats)
+    n = n_zeros if first == 0 else 0
     for array in arrays:
-        n = _gather(array, squares, bits, shift, low, high, found, n)
-    found.partition([rank - before, last - before])
-    first, second = torch.from_numpy(found[[rank - before, last - before]]).unbind()
-    return first if last == rank else first + (position - rank) * (second - first)
+        n = _gather(array, squares, bits, shift, integers(first), integers(last), found, n)
+    wanted = [low - before, high - before]
+    found.partition(wanted)
+    return found[wanted]
 
 
 @for_cpu

@@ -1,0 +1,144 @@
+"""What a method's step costs beside the network: everything but forwards, backwards, the optimizer,
+augmentation and the search of neighbours.
+
+    python benchmarks/steps.py [--rounds 5] [--json DIR]
+
+Exclusive process seconds by hooks, one thread, on ResNet-50 (random weights, batch 8, 64x64; bar:
+10 % of the step for methods that move all parameters, 3 % for the others) and on the small CNN of
+the digits (batch 64; bar: 1 ms a step). Values are those of configs/tuned/digits_c.
+"""
+
+import argparse
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from timing import write
+from torch import Tensor
+
+from ctta.assets import asset_dir
+from ctta.build import build
+from ctta.data.source import SourceData
+from ctta.methods.base import Method
+from ctta.models.digits import TinyCNN
+from ctta.models.source import SourceModel
+from ctta.models.zoo import torchvision_model
+from ctta.parts.augment import Augmentation
+from ctta.parts.destroy import Shuffle
+from ctta.parts.memory import FeatureMemory
+
+MOVES_ALL = ("cotta", "petal", "psmt", "vida")
+SHORT = {  # what is done before the stream is not measured
+    "rmt": ["method.warmup_steps=1", "method.source_batch_size=8"],
+    "vida": ["method.warmup_epochs=1"],
+    "petal": ["method.swag_epochs=2"],
+}
+
+
+class Stopwatch:
+    """Process seconds inside of what it was put around, not counted twice where these nest."""
+
+    def __init__(self) -> None:
+        self.seconds, self.depth = 0.0, 0
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function``, with its time taken."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            self.depth += 1
+            start = time.process_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.depth -= 1
+                if not self.depth:
+                    self.seconds += time.process_time() - start
+
+        return timed
+
+
+@contextlib.contextmanager
+def watched(watch: Stopwatch, method: Method) -> Iterator[None]:
+    """Take the time of all that a step may cost."""
+    places: list[tuple[Any, str]] = [
+        (SourceModel, "__call__"),
+        (Tensor, "backward"),
+        (torch.autograd, "grad"),
+        (Augmentation, "__call__"),
+        (Shuffle, "__call__"),
+        (FeatureMemory, "nearest"),
+    ]
+    owner = method.method if hasattr(method, "method") else method
+    if hasattr(owner, "optimizer"):
+        places.append((type(owner.optimizer), "step"))
+    with contextlib.ExitStack() as stack:
+        for place, name in places:
+            function = watch.around(getattr(place, name))
+            stack.enter_context(mock.patch.object(place, name, function))
+        yield
+
+
+def made(name: str, model: SourceModel, x: Tensor) -> Method:
+    """The method, prepared on a few random images."""
+    with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):
+        overrides = [f"method={name}", "dataset=digits_c", *SHORT.get(name, [])]
+        composed = compose("config", overrides=overrides)
+    node = OmegaConf.to_container(composed.method, resolve=True)
+    method = build(node, "method", model=model, seed=0)
+    if method.uses_source_data:
+        images = x.repeat(2, 1, 1, 1)
+        method.prepare(SourceData(images, torch.arange(len(images)) % 10, identity="random"))
+    return method
+
+
+def step(method: Method, x: Tensor, rounds: int) -> dict[str, float]:
+    """Milliseconds of a step and of its overhead: the round with the least overhead."""
+    method(x)
+    found = []
+    for _ in range(rounds):
+        watch = Stopwatch()
+        with watched(watch, method):
+            start = time.process_time()
+            method(x)
+            whole = time.process_time() - start
+        found.append((whole - watch.seconds, whole))
+    overhead, whole = min(found)
+    return {"step_ms": 1e3 * whole, "overhead_ms": 1e3 * overhead, "share_pct": 100 * overhead / whole}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    names = sorted(path.stem for path in (asset_dir("configs") / "method").glob("*.yaml"))
+    inputs = {"ResNet-50": torch.rand(8, 3, 64, 64), "small CNN": torch.rand(64, 3, 32, 32)}
+    models: dict[str, Callable[[], SourceModel]] = {
+        "ResNet-50": lambda: torchvision_model(name="resnet50", pretrained=False),
+        "small CNN": TinyCNN,
+    }
+    rows = []
+    for model_name, make in models.items():
+        print(f"\n{model_name}, batch {len(inputs[model_name])}")
+        print(f"{'method':10}{'step ms':>10}{'overhead ms':>13}{'share %':>9}{'bar':>8}")
+        for name in names:
+            method = made(name, make(), inputs[model_name])
+            found = step(method, inputs[model_name], options.rounds)
+            large = model_name == "ResNet-50"
+            bar = f"{10 if name in MOVES_ALL else 3} %" if large else "1 ms"
+            rows.append({"model": model_name, "method": name, **found, "bar": bar})
+            print(f"{name:10}{found['step_ms']:10.1f}{found['overhead_ms']:13.2f}"
+                  f"{found['share_pct']:9.1f}{bar:>8}")  # fmt: skip
+    write("steps", rows, options.json)
+
+
+if __name__ == "__main__":
+    main()
