@@ -44,6 +44,12 @@ def keeping(base: type[Method], name: str) -> type[Method]:
     return Keeps
 
 
+def full_reset(self: Method) -> None:
+    """`Method.reset` that spares nothing."""
+    self.reset_kind = "full"
+    Method.reset(self)
+
+
 def first_step_returned(base: type[Method]) -> type[Method]:
     class FirstStep(base):
         def __call__(self, x):

@@ -93,8 +93,6 @@ class ResetsEarly(RDumb):
 
 
 class CountStartsAgain(RDumb):
-    survives_reset = ()
-
     def reset(self):
         super().reset()
         self.n_updates = 1

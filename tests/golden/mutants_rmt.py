@@ -6,7 +6,7 @@ from functools import partial
 from unittest import mock
 
 import torch
-from mutant import Mutant, first_step_returned, keeping
+from mutant import Mutant, first_step_returned, full_reset, keeping
 from torch.nn import functional as F
 
 from ctta.methods import rmt
@@ -198,7 +198,7 @@ def contrast_of(function):
 
 
 class SourceRewound(RMT):
-    survives_reset = ()
+    reset = full_reset
 
 
 class ReplayFromTheTop(RMT):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
-from mutant import Mutant
+from mutant import Mutant, full_reset
 
 from ctta.kernels import ema_
 from ctta.methods import likelihood_ratio
@@ -52,7 +52,7 @@ class HeldTwice(ROID):
 
 
 class VarianceReset(CMF):
-    survives_reset = ()
+    reset = full_reset
 
 
 class HiddenStays(CMF):

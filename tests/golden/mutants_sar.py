@@ -5,14 +5,14 @@ from __future__ import annotations
 from unittest.mock import patch
 
 import torch
-from mutant import Mutant
+from mutant import Mutant, full_reset
 
 from ctta.methods import sar
 from ctta.methods.sar import SAR
 
 
 class MomentumCleared(SAR):
-    survives_reset = ()
+    reset = full_reset
 
 
 class NoAscent(SAR):

@@ -6,7 +6,7 @@ Only the ImageNet file can judge them on every machine; see `harness.decided_by_
 from __future__ import annotations
 
 import torch
-from mutant import Mutant
+from mutant import Mutant, full_reset
 
 from ctta.methods.vida import ViDA
 from ctta.parts.adapters import other_parameters
@@ -107,7 +107,7 @@ class EmaTwice(ViDA):
 
 
 class ScalesReset(ViDA):
-    survives_reset = ()
+    reset = full_reset
 
 
 MUTANTS = [

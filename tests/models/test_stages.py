@@ -9,7 +9,8 @@ import torchvision
 from torch import nn
 
 from ctta.models import zoo
-from ctta.models.digits import TinyCNN, TinyViT
+from ctta.models.digits import TinyCNN
+from ctta.models.digits_vit import TinyViT
 from ctta.models.source import WrappedModel
 from ctta.models.stages import stages_of
 from ctta.testing import tiny_cnn, tiny_vit
