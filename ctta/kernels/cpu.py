@@ -23,7 +23,7 @@ from ctta.kernels.reference import Gradients, Tensors
 Array = NDArray[Any]
 LANES = 16  # Philox counters at a time
 BINS = 1 << 11
-SAMPLED = 128  # every such element is looked at to bracket a quantile
+SAMPLED = 64  # every such element is looked at to bracket a quantile
 GROUP = 64  # elements between two looks at whether one is inside the bracket
 KEYS = {  # the bits of a square in an integer, and how far up the leading 11 below the sign are
     "float32": (np.float32, np.uint32, 20),
@@ -175,21 +175,24 @@ def _gather(gradient, squares, bits, shift, low, high, out, n):  # type: ignore[
 
 
 @for_cpu
-def _inside(gradient, squares, low, high, out, n_below, n_inside):  # type: ignore[no-untyped-def]
+def _inside(gradient, low, high, out, n_below, n_inside):  # type: ignore[no-untyped-def]
+    yes, no = np.int32(1), np.int32(0)
     for first in range(0, len(gradient), GROUP):
-        stop = min(GROUP, len(gradient) - first)
-        below, inside = 0, 0
-        for i in range(stop):
-            squares[i] = gradient[first + i] * gradient[first + i]
-            below += squares[i] < low
-            inside += (squares[i] >= low) & (squares[i] <= high)
-        n_below += below
+        group = gradient[first : first + GROUP]  # its own indices need no check of their sign
+        below, up_to = no, no
+        for i in range(len(group)):
+            square = group[i] * group[i]
+            below += yes if square < low else no
+            up_to += yes if square <= high else no
+        inside = up_to - below
         if inside and n_inside + inside <= len(out):
-            at = n_inside
-            for i in range(stop):
-                if low <= squares[i] <= high:
-                    out[at] = squares[i]
+            place, at = out[n_inside : n_inside + inside], 0
+            for i in range(len(group)):
+                square = group[i] * group[i]
+                if low <= square <= high:
+                    place[at] = square
                     at += 1
+        n_below += below
         n_inside += inside
     return n_below, n_inside
 
@@ -202,7 +205,9 @@ def squared_quantile(gradients: Gradients, like: Tensors, level: float) -> Tenso
     rank = math.floor(position)
     ranks = (rank, min(rank + 1, n_all - 1))
     pair = None if n_zeros else by_bracket(arrays, n_all, *ranks)
-    first, second = torch.from_numpy(by_histogram(arrays, n_zeros, *ranks) if pair is None else pair)
+    if pair is None:
+        pair = by_histogram(arrays, n_zeros, *ranks)
+    first, second = torch.from_numpy(pair).unbind()
     return first if ranks[0] == ranks[1] else first + (position - rank) * (second - first)
 
 
@@ -212,18 +217,18 @@ def by_bracket(arrays: list[Array], n_all: int, low: int, high: int) -> Array | 
     """
     sample = np.concatenate([array[::SAMPLED] for array in arrays])
     sample *= sample
-    margin = 5 * math.sqrt(len(sample)) / 2  # five deviations of a median's rank
-    at = [low / n_all * len(sample) - margin, high / n_all * len(sample) + margin]
+    share = low / n_all
+    margin = 2 + 5 * math.sqrt(share * (1 - share) * len(sample))  # deviations of the rank
+    at = [share * len(sample) - margin, share * len(sample) + margin]
     if at[0] < 0 or at[1] > len(sample) - 1:
         return None
     places = [math.floor(at[0]), math.ceil(at[1])]
     sample.partition(places)
     least, most = sample[places]
-    squares = np.empty(GROUP, sample.dtype)
     found = np.empty(n_all // 16, sample.dtype)
     n_below, n_inside = 0, 0
     for array in arrays:
-        n_below, n_inside = _inside(array, squares, least, most, found, n_below, n_inside)
+        n_below, n_inside = _inside(array, least, most, found, n_below, n_inside)
     if not n_below <= low <= high < n_below + n_inside <= n_below + len(found):
         return None
     wanted = [low - n_below, high - n_below]
@@ -256,9 +261,10 @@ def by_histogram(arrays: list[Array], n_zeros: int, low: int, high: int) -> Arra
 @for_cpu
 def _fisher_restore(teacher, student, start, gradient, threshold, decay, rest):  # type: ignore[no-untyped-def]
     for i in range(len(teacher)):
-        teacher[i] = teacher[i] * decay + student[i] * rest
         below = gradient[i] * gradient[i] < threshold
+        moved = teacher[i] * decay + student[i] * rest
         student[i] = start[i] if below else student[i]
+        teacher[i] = moved
 
 
 def fisher_restore_(
@@ -336,21 +342,19 @@ def _quadratic_prior(gradients, parameters, means, weights, slope):  # type: ign
         m, w = means[first:last], weights[first:last]
         for i in range(len(g)):
             g[i] += w[i] * slope * (p[i] - m[i])
-        # Four sums at once: one would wait for itself.
+        # Four sums at once: a single one would wait for itself.
+        n = len(g) // 4
         sum0, sum1, sum2, sum3 = 0.0, 0.0, 0.0, 0.0
-        whole = len(g) - len(g) % 4
-        for i in range(0, whole, 4):
-            away = p[i] - m[i]
-            sum0 += np.float64(w[i] * (away * away))
-            away = p[i + 1] - m[i + 1]
-            sum1 += np.float64(w[i + 1] * (away * away))
-            away = p[i + 2] - m[i + 2]
-            sum2 += np.float64(w[i + 2] * (away * away))
-            away = p[i + 3] - m[i + 3]
-            sum3 += np.float64(w[i + 3] * (away * away))
-        for i in range(whole, len(g)):
-            away = p[i] - m[i]
-            sum0 += np.float64(w[i] * (away * away))
+        p0, p1, p2, p3 = p[:n], p[n : 2 * n], p[2 * n : 3 * n], p[3 * n :]
+        m0, m1, m2, m3 = m[:n], m[n : 2 * n], m[2 * n : 3 * n], m[3 * n :]
+        w0, w1, w2, w3 = w[:n], w[n : 2 * n], w[2 * n : 3 * n], w[3 * n :]
+        for i in range(n):
+            sum0 += np.float64(w0[i] * ((p0[i] - m0[i]) * (p0[i] - m0[i])))
+            sum1 += np.float64(w1[i] * ((p1[i] - m1[i]) * (p1[i] - m1[i])))
+            sum2 += np.float64(w2[i] * ((p2[i] - m2[i]) * (p2[i] - m2[i])))
+            sum3 += np.float64(w3[i] * ((p3[i] - m3[i]) * (p3[i] - m3[i])))
+        for i in range(n, len(p3)):
+            sum3 += np.float64(w3[i] * ((p3[i] - m3[i]) * (p3[i] - m3[i])))
         total += (sum0 + sum1) + (sum2 + sum3)
     return total
 
