@@ -334,37 +334,34 @@ def masked_ema_(
 
 
 @for_cpu
-def _quadratic_prior(gradients, parameters, means, weights, slope):  # type: ignore[no-untyped-def]
+def _quadratic_prior(gradients, parameters, means, weights, slope, terms):  # type: ignore[no-untyped-def]
     total = 0.0
-    for first in range(0, len(gradients), BLOCK):
-        last = min(first + BLOCK, len(gradients))
+    for first in range(0, len(gradients), len(terms)):
+        last = first + len(terms)
         g, p = gradients[first:last], parameters[first:last]
         m, w = means[first:last], weights[first:last]
         for i in range(len(g)):
             g[i] += w[i] * slope * (p[i] - m[i])
-        # Four sums at once: a single one would wait for itself.
-        n = len(g) // 4
-        sum0, sum1, sum2, sum3 = 0.0, 0.0, 0.0, 0.0
-        p0, p1, p2, p3 = p[:n], p[n : 2 * n], p[2 * n : 3 * n], p[3 * n :]
-        m0, m1, m2, m3 = m[:n], m[n : 2 * n], m[2 * n : 3 * n], m[3 * n :]
-        w0, w1, w2, w3 = w[:n], w[n : 2 * n], w[2 * n : 3 * n], w[3 * n :]
-        for i in range(n):
-            sum0 += np.float64(w0[i] * ((p0[i] - m0[i]) * (p0[i] - m0[i])))
-            sum1 += np.float64(w1[i] * ((p1[i] - m1[i]) * (p1[i] - m1[i])))
-            sum2 += np.float64(w2[i] * ((p2[i] - m2[i]) * (p2[i] - m2[i])))
-            sum3 += np.float64(w3[i] * ((p3[i] - m3[i]) * (p3[i] - m3[i])))
-        for i in range(n, len(p3)):
-            sum3 += np.float64(w3[i] * ((p3[i] - m3[i]) * (p3[i] - m3[i])))
-        total += (sum0 + sum1) + (sum2 + sum3)
+        for i in range(len(g)):
+            away = p[i] - m[i]
+            terms[i] = w[i] * (away * away)
+        terms[len(g) :] = 0
+        half = len(terms) // 2
+        while half:  # pair by pair: exact enough, and many at once
+            left, right = terms[:half], terms[half : 2 * half]
+            for i in range(half):
+                left[i] += right[i]
+            half //= 2
+        total += terms[0]
     return total
 
 
 def quadratic_prior_(
     gradients: Tensors, parameters: Tensors, mean: Tensors, weights: Tensors, scale: float
 ) -> Tensor:
-    total = 0.0
+    total, terms = 0.0, np.empty(BLOCK // 2)
     for g, p, m, w in zip(
         flat(gradients), flat(parameters), flat(mean), flat(weights), strict=True
     ):
-        total += _quadratic_prior(g, p, m, w, g.dtype.type(2 * scale))
+        total += _quadratic_prior(g, p, m, w, g.dtype.type(2 * scale), terms)
     return torch.tensor(total, dtype=torch.float64)
