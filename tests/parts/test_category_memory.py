@@ -33,12 +33,13 @@ def rows(made):
     return [(int(item.image), item.label, item.age) for item in made.items()]
 
 
-def by_table(given, n=8, n_classes=4):
+def by_table(given, n, age_weight, n_classes=4):
     """The same rules on one array of rows: number, label, uncertainty, insertions seen."""
     table = np.empty((0, 4))
     for number, (label, uncertainty) in enumerate(given):
-        score = 1 / (1 + np.exp(-table[:, 3] / n)) + table[:, 2] / np.log(n_classes)
-        new = 0.5 + uncertainty / np.log(n_classes)
+        timely = age_weight / (1 + np.exp(-table[:, 3] / n))
+        score = timely + table[:, 2] / np.log(n_classes)
+        new = age_weight / 2 + uncertainty / np.log(n_classes)
         sizes = np.bincount(table[:, 1].astype(int), minlength=n_classes)
         leaves = None
         if sizes[label] >= n / n_classes:
@@ -64,9 +65,10 @@ def by_table(given, n=8, n_classes=4):
 
 
 @settings(max_examples=150, deadline=None)
-@given(samples)
-def test_the_rules_are_those_of_the_table(given):
-    assert rows(filled(given)) == by_table(given)
+@given(samples, st.sampled_from([5, 6, 8]), st.sampled_from([0.0, 1.0]))
+def test_the_rules_are_those_of_the_table(given, max_memory, age_weight):
+    made = filled(given, max_memory=max_memory, age_weight=age_weight)
+    assert rows(made) == by_table(given, max_memory, age_weight)
 
 
 @settings(max_examples=50, deadline=None)
