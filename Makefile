@@ -23,6 +23,10 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --editable '.[dev]'
 	touch $@ $(VENV)/.installed $(VENV)/.installed-test
 
+$(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --editable '.[bench]'
+	touch $@ $(VENV)/.installed
+
 demo: $(VENV)/.installed            ## every method over the embedded stream: table, results, pictures
 	$(BIN)/ctta run sweep=demo
 
@@ -56,7 +60,7 @@ mutants: $(VENV)/.installed-test    ## deliberately wrong methods, each of which
 package: $(VENV)/.installed-dev     ## the wheel in an empty environment, and the other slow tests
 	$(BIN)/python -m pytest -m slow
 
-bench: $(VENV)/.installed-test      ## timings, as ratios measured side by side; peak memory
+bench: $(VENV)/.installed-bench     ## timings, as ratios measured side by side; peak memory
 	$(BIN)/python benchmarks/corruptions.py
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/augmentation.py

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from rich.console import Console
 from rich.logging import RichHandler
 
@@ -27,9 +30,12 @@ USAGE = """ctta: continual test-time adaptation, measured so that others can rep
   ctta prepare [key=value ...]  build what a method needs of the source data, ahead of its runs
   ctta rerun result.json        run a record again and compare
   ctta list [group]             what can be chosen
+  ctta -sc install=bash         a script that completes all this: eval "$(ctta -sc install=bash)"
   ctta --version
 """
 TABLE_WIDTH = 110
+COMPLETION = {"-sc", "--shell-completion"}
+INNER = "method@method.method"
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -37,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the console script; exits with a status that is zero only on success."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     commands = {"run": run, "prepare": prepare, "rerun": rerun, "list": show_choices}
+    if COMPLETION & set(arguments):
+        sys.exit(complete([a for a in arguments if a not in commands], list(commands)))
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(USAGE)
         sys.exit(0 if arguments else EXIT_USAGE)
@@ -154,16 +162,46 @@ def experiment(composed: DictConfig) -> Experiment:
 
     from ctta.results.run import Experiment
 
+    chosen = HydraConfig.get().runtime.choices
     try:
+        for_inner = tuned_for_inner(OmegaConf.to_container(composed, resolve=True), chosen)
+        if for_inner:
+            log.warning("for what is tuned for %s, type %s", chosen[INNER], " ".join(for_inner))
         config: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
-        key = str(error).rpartition(": ")[2].strip()
+        key = error.full_key
         raise ValueError(f"{key}: expected a value, got none; type {key}=...") from None
     except OmegaConfBaseException as error:
         raise ValueError(one_line(error)) from None
-    chosen = HydraConfig.get().runtime.choices
     config["names"] = {g: chosen[g] for g in ("dataset", "stream", "model", "method")}
     return Experiment(config)
+
+
+def tuned_for_inner(config: Any, chosen: Mapping[str, str]) -> list[str]:
+    """Overrides that give a method inside another one what is tuned for it and is not in use.
+
+    Hydra finds tuned values by the outer method's name.
+    """
+    from ctta import plugins
+
+    if INNER not in chosen:
+        return []
+    tuned: dict[str, dict[str, Any]] = {}
+    for folder in plugins.all_folders().values():
+        path = folder / "tuned" / chosen["dataset"] / f"{chosen[INNER]}.yaml"
+        if path.is_file():
+            tuned = yaml.safe_load(path.read_text(encoding="utf-8"))
+    inner, optimizer = config["method"]["method"], config["optimizer"]
+    wanted = {f"method.method.{k}": (v, inner[k]) for k, v in tuned.get("method", {}).items()}
+    if tuned or "optimizer" not in inner:
+        values = {**dict.fromkeys(optimizer), **tuned.get("optimizer", {})}
+        wanted |= {f"optimizer.{k}": (v, optimizer[k]) for k, v in values.items()}
+    return [f"{key}={as_typed(v)}" for key, (v, used) in wanted.items() if v != used]
+
+
+def as_typed(value: object) -> str:
+    """A value as it stands in an override."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def report(results: Sequence[Result]) -> None:
@@ -174,6 +212,25 @@ def report(results: Sequence[Result]) -> None:
     console = Console()
     console.width = max(console.width, TABLE_WIDTH)
     summarise_runs(results, runs_dir(results[0].config["paths"]["runs"]), console)
+
+
+# --- completion --------------------------------------------------------------------------------
+
+
+def complete(arguments: Sequence[str], commands: Sequence[str]) -> int:
+    """`ctta -sc install=bash`, and the words that the script it prints asks for.
+
+    Hydra knows programs without commands: the command is taken out of the line that it completes.
+    """
+    line = os.environ.get("COMP_LINE")
+    if line is not None:
+        command, space, rest = line.partition(" ")[2].lstrip().partition(" ")
+        if not space:
+            sys.stdout.write(" ".join(commands) + "\n")
+        if command not in ("run", "prepare") or not space:
+            return 0  # the shell completes names of files
+        os.environ["COMP_LINE"] = f"ctta {rest}"
+    return for_each("ctta", arguments, lambda _: None)
 
 
 # --- rerun -------------------------------------------------------------------------------------
@@ -208,6 +265,8 @@ def show_choices(arguments: Sequence[str]) -> int:
     for folder in folders.values():
         for group, names in plugins.choices(folder).items():
             groups.setdefault(group, {}).update({n: folder / group / f"{n}.yaml" for n in names})
+    for readme in folders["ctta"].rglob("README.md"):  # a group without choices
+        groups.setdefault(readme.parent.relative_to(folders["ctta"]).as_posix(), {})
     console = Console(soft_wrap=True)
     if chosen.group is None:
         for group in sorted(g for g in groups if not g.startswith("hydra")):
@@ -216,6 +275,9 @@ def show_choices(arguments: Sequence[str]) -> int:
     if chosen.group not in groups:
         known = ", ".join(sorted(g for g in groups if not g.startswith("hydra")))
         raise ValueError(f"expected a group ({known}), got {chosen.group!r}")
+    if not groups[chosen.group]:
+        text = (folders["ctta"] / chosen.group / "README.md").read_text(encoding="utf-8")
+        console.print(text.rstrip(), highlight=False, markup=False)
     for name, path in sorted(groups[chosen.group].items()):
         comments = [
             line.lstrip("# ").rstrip()

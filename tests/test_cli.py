@@ -211,3 +211,69 @@ def test_help_and_version(ctta):
     status, out, _ = ctta("run", "--help")
     assert status == 0
     assert "method" in out
+
+
+def test_a_missing_value_is_named_with_its_whole_key(ctta):
+    _, _, err = ctta("run", "method=cotta", "method.restore_prob=???")
+    assert "method.restore_prob: expected a value, got none; type method.restore_prob=..." in err
+
+
+def test_a_frozen_method_says_what_is_tuned_for_it(ctta, tmp_path):
+    """Hydra finds tuned values by the outer name: the inner method's are listed to be typed."""
+    frozen = ["run", "method=frozen", "method@method.method=sar", *QUICK]
+    status, _, err = ctta(*frozen)
+    listed = err.partition("for what is tuned for sar, type")[2].partition("ERROR")[0].split()
+    assert "method.method.frozen_blocks=0" in listed
+    assert "optimizer.name=sam_sgd" in listed
+    assert status == 1
+    status, _, err = ctta(*frozen, *listed)
+    assert (status, "what is tuned" in err) == (0, False)
+    (path,) = results(tmp_path)
+    config = json.loads(path.read_text())["config"]
+    assert config["method"]["method"]["frozen_blocks"] == 0
+    assert config["optimizer"]["betas"] is None
+    assert "what is tuned" not in ctta("run", "method=frozen", *QUICK)[2]
+
+
+def test_a_frozen_method_without_optimizer_says_how_to_leave_it_out(ctta):
+    frozen = ["run", "method=frozen", "method@method.method=norm", *QUICK]
+    _, _, err = ctta(*frozen)
+    listed = err.partition("for what is tuned for norm, type")[2].partition("ERROR")[0].split()
+    assert "optimizer.lr=null" in listed
+    assert ctta(*frozen, *listed)[0] == 0
+
+
+def test_a_group_without_choices_says_so(ctta):
+    status, out, _ = ctta("list", "experiment")
+    assert (status, "none yet" in out) == (0, True)
+    assert "experiment" in ctta("list")[1]
+    status, _, err = ctta("run", "experiment=x")
+    assert status != 0
+    assert "Could not find 'experiment/x'" in err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("ctta ", {"run", "prepare", "rerun", "list"}),
+        ("ctta run method=cot", {"method=cotta"}),
+        ("ctta prepare method=cotta method.n_v", {"method.n_views="}),
+        (
+            "ctta run -m method=norm stream.s",
+            {"stream.seed=", "stream.setting=", "stream.shuffle="},
+        ),
+        ("ctta rerun runs/", set()),
+    ],
+)
+def test_completion_knows_commands_groups_and_keys(ctta, monkeypatch, line, words):
+    monkeypatch.setenv("COMP_LINE", line)
+    status, out, _ = ctta("-sc", "query=bash")
+    assert status == 0
+    assert set(out.split()) == words
+
+
+def test_the_completion_script_is_for_the_whole_command_line(ctta):
+    for arguments in (["-sc", "install=bash"], ["run", "-sc", "install=bash"]):
+        status, out, _ = ctta(*arguments)
+        assert status == 0
+        assert out.rstrip().endswith("-F hydra_bash_completion ctta")
