@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LOWEST_PYTHON ?= $(if $(shell python3.11 --version 2>/dev/null),python3.11,$(PYTHON))
 LOWEST_VENV ?= .venv-lowest
 
-.PHONY: demo test lowest lint types golden mutants bench package clean
+.PHONY: demo test lowest lint types golden mutants bench bench-gpu package clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -65,6 +65,9 @@ bench: $(VENV)/.installed-bench     ## timings, as ratios measured side by side;
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/augmentation.py
 	$(BIN)/python benchmarks/memory.py
+
+bench-gpu: $(VENV)/.installed-test  ## the kernels on a CUDA device; needs the extra cuda12 or cuda13
+	$(BIN)/python benchmarks/kernels_gpu.py --out kernels_gpu.json
 
 clean:
 	rm -rf $(VENV) $(LOWEST_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

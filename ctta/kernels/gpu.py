@@ -25,6 +25,8 @@ BINS = 1 << 11
 DIGITS = {torch.float32: (11, 10, 10), torch.float64: (11, 11, 11, 10, 10, 10)}
 """Widths of the digits of a square's bits without the sign, from the leading one."""
 CTAS_A_PROCESSOR = 4
+KEPT_PART = 8
+"""One key in so many may be kept for the later passes, half a byte a float32 parameter."""
 
 
 def number(value: float, like: torch.dtype) -> np.generic:
@@ -123,20 +125,22 @@ def squared_quantile(gradients: Gradients, like: Tensors, level: float) -> Tenso
     position = level * (where.total - 1)
     low = math.floor(position)
     high = min(low + 1, where.total - 1)
-    ranks = torch.zeros(4, dtype=torch.int64, device=first.device)
+    ranks = torch.zeros(5, dtype=torch.int64, device=first.device)  # and how many keys are kept
     counts = torch.zeros(len(widths), 2, BINS, dtype=torch.int64, device=first.device)
+    room = -(-where.total // KEPT_PART)
+    kept = torch.empty(room, dtype=first.dtype, device=first.device)
     result = torch.empty((), dtype=first.dtype, device=first.device)
     state, program = np.uintp(ranks.data_ptr()), Program("quantile", first.dtype)
+    keys = (np.uintp(kept.data_ptr()), np.uintp(ranks[4:].data_ptr()), np.uint64(room))
     own = addresses(gradients, where)
     grid = min(where.blocks, CTAS_A_PROCESSOR * gpu_device.processors(first.device))
     for digit, (width, passed) in enumerate(zip(widths, accumulate(widths), strict=True)):
-        shift, leading = np.int32(sum(widths) - passed), np.int32(digit == 0)
-        counted = np.uintp(counts[digit].data_ptr())
+        shift, counted = np.int32(sum(widths) - passed), np.uintp(counts[digit].data_ptr())
         gpu_device.launch(
             program,
             "count_digits",
             grid,
-            (*where.arguments, own, state, counted, shift, np.int32(width), leading),
+            (*where.arguments, own, state, counted, *keys, shift, np.int32(width), np.int32(digit)),
             first.device,
         )
         gpu_device.launch(
@@ -147,7 +151,7 @@ def squared_quantile(gradients: Gradients, like: Tensors, level: float) -> Tenso
                 state,
                 counted,
                 shift,
-                leading,
+                np.int32(digit == 0),
                 np.uint64(low),
                 np.uint64(high),
                 number(position - low, first.dtype),

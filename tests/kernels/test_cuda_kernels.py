@@ -119,9 +119,17 @@ def test_quantile_of_few(on_host, same_bits, dtype, level, values):
     compare(same_bits, lambda form: form.squared_quantile(own, own, level))
 
 
-def test_quantile_at_every_rank(on_host, same_bits):
+@pytest.mark.parametrize("part", [1, 50, 10**9], ids=["room for all", "for some", "for one"])
+def test_quantile_whether_or_not_the_keys_find_room(on_host, same_bits, monkeypatch, part):
+    monkeypatch.setattr(gpu, "KEPT_PART", part)
+    own, like = gradients(torch.float64), Memory(torch.float64, 1).tensors
+    for level in (0.01, 0.3, 0.6):
+        compare(same_bits, lambda form, at=level: form.squared_quantile(own, like, at))
+
+
+def test_quantile_at_many_ranks(on_host, same_bits):
     own = [torch.randn(97, generator=torch.Generator().manual_seed(4)).mul_(100).round_()]
-    for rank in range(97):
+    for rank in range(0, 97, 6):
         compare(same_bits, lambda form, r=rank: form.squared_quantile(own, own, (r + 0.3) / 97))
 
 
