@@ -1,6 +1,7 @@
 """The command line as a user meets it: runs, mistakes, interruption."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -218,27 +219,32 @@ def test_a_missing_value_is_named_with_its_whole_key(ctta):
     assert "method.restore_prob: expected a value, got none; type method.restore_prob=..." in err
 
 
+def listed_for(method, err):
+    """The overrides that a warning names."""
+    after = err.partition(f"for what is tuned for {method}, type")[2]
+    return re.split("INFO|WARNING|ERROR", after)[0].split()
+
+
 def test_a_frozen_method_says_what_is_tuned_for_it(ctta, tmp_path):
     """Hydra finds tuned values by the outer name: the inner method's are listed to be typed."""
-    frozen = ["run", "method=frozen", "method@method.method=sar", *QUICK]
+    frozen = ["run", "method=frozen", "method@method.method=eta", *QUICK]
     status, _, err = ctta(*frozen)
-    listed = err.partition("for what is tuned for sar, type")[2].partition("ERROR")[0].split()
-    assert "method.method.frozen_blocks=0" in listed
-    assert "optimizer.name=sam_sgd" in listed
+    listed = listed_for("eta", err)
+    assert "method.method.redundancy_margin=0.4" in listed
+    assert "optimizer.name=adam" in listed
     assert status == 1
     status, _, err = ctta(*frozen, *listed)
     assert (status, "what is tuned" in err) == (0, False)
     (path,) = results(tmp_path)
     config = json.loads(path.read_text())["config"]
-    assert config["method"]["method"]["frozen_blocks"] == 0
-    assert config["optimizer"]["betas"] is None
+    assert config["method"]["method"]["redundancy_margin"] == 0.4
     assert "what is tuned" not in ctta("run", "method=frozen", *QUICK)[2]
 
 
 def test_a_frozen_method_without_optimizer_says_how_to_leave_it_out(ctta):
     frozen = ["run", "method=frozen", "method@method.method=norm", *QUICK]
     _, _, err = ctta(*frozen)
-    listed = err.partition("for what is tuned for norm, type")[2].partition("ERROR")[0].split()
+    listed = listed_for("norm", err)
     assert "optimizer.lr=null" in listed
     assert ctta(*frozen, *listed)[0] == 0
 

@@ -302,7 +302,8 @@ def known(value: object, key: str, choices: Iterable[str]) -> str:
         ValueError: it is not.
     """
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{key}: expected {' or '.join(choices)}, got {value!r}")
+        *others, last = choices
+        raise ValueError(f"{key}: expected {', '.join(others)} or {last}, got {value!r}")
     return value
 
 

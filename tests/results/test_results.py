@@ -45,6 +45,7 @@ RECORD = {
         "forwards": 1.0,
         "backwards": 1.0,
         "peak_mib": 100.0,
+        "kernels": ["cpu"],
     },
     "source_data": None,
     "artefact": None,
