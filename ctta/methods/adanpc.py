@@ -14,6 +14,7 @@ from ctta.data.source import SourceData
 from ctta.methods.base import Artefact, Method
 from ctta.models.source import SourceModel
 from ctta.parts.arguments import count, flag, fraction, number, one_of
+from ctta.parts.batch_norm import normalised
 from ctta.parts.losses import entropy
 from ctta.parts.memory import FeatureMemory
 from ctta.parts.optimizer import make_optimizer
@@ -174,17 +175,9 @@ class AdaNPC(Method):
         self.observe("stored", keep)
 
     def normed(self, features: Tensor, *, moving: bool) -> Tensor:
-        """Features through the batch norm, if there is one; one sample has no batch statistics."""
+        """Features through the batch norm, if there is one."""
         norm = self.feature_norm
-        if norm is None:
-            return features
-        if norm.training and not moving and len(features) > 1:
-            return F.batch_norm(features, None, None, norm.weight, norm.bias, True, eps=norm.eps)
-        if norm.training and len(features) > 1:
-            normed: Tensor = norm(features)
-            return normed
-        mean, var = norm.running_mean, norm.running_var
-        return F.batch_norm(features, mean, var, norm.weight, norm.bias, eps=norm.eps)
+        return features if norm is None else normalised(norm, features, moving=moving)
 
     def drawn_row(self) -> Tensor:
         """[1,D], uniform, not of unit length."""

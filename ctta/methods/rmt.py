@@ -20,12 +20,12 @@ from ctta.parts.batch_norm import named_weights_and_biases, use_batch_statistics
 from ctta.parts.contrastive import contrastive_loss, make_projector
 from ctta.parts.losses import symmetric_cross_entropy
 from ctta.parts.optimizer import make_optimizer
+from ctta.parts.prototypes import class_means
 from ctta.parts.restore import ema_
 from ctta.parts.source_batches import SourceBatches
 from ctta.seeding import derive
 
 WARMED_UP = ("model", "teacher", "optimizer", "source_batches")
-ENOUGH_FEATURES = 100_000  # the pass for the prototypes ends with the batch that exceeds it
 
 
 class RMT(Method):
@@ -152,7 +152,7 @@ class RMT(Method):
     # --- before the stream ---------------------------------------------------------------------
 
     def artefact(self, source: SourceData) -> Artefact:
-        made: Artefact = {"prototypes": self.class_means(source)}
+        made: Artefact = {"prototypes": class_means(self.model, self.endless(source), self.device)}
         worker = copy.deepcopy(self)
         made["warmup/loss"], made["warmup/lr"] = worker.warm_up(source)
         for name in WARMED_UP:
@@ -175,26 +175,6 @@ class RMT(Method):
         """Source batches from the first one on."""
         seed = derive(self.seed, "source batches") if self.shuffle_source else None
         return SourceBatches(source, self.source_batch_size, seed=seed)
-
-    @torch.no_grad()
-    def class_means(self, source: SourceData) -> Tensor:
-        """Mean feature a class, by the true labels."""
-        total, n_seen = torch.zeros_like(self.prototypes), 0
-        counts = torch.zeros_like(self.prototypes[:, 0])
-        batches = self.endless(source)
-        while n_seen < min(len(source), ENOUGH_FEATURES + 1):
-            x, y = batches.take()
-            features, _ = self.model.features_and_logits(x.to(self.device))
-            total.index_add_(0, y.to(self.device), features)
-            counts += torch.bincount(y, minlength=len(counts)).to(counts)
-            n_seen += len(y)
-        if (counts == 0).any():
-            missing = (counts == 0).nonzero()[:, 0].tolist()
-            raise ValueError(
-                f"the source data have no image of {len(missing)} classes ({missing[:5]}, ...); "
-                "RMT needs a prototype of each"
-            )
-        return total / counts[:, None]
 
     @torch.enable_grad()
     def warm_up(self, source: SourceData) -> tuple[Tensor, Tensor]:

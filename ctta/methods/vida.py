@@ -8,16 +8,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ctta.data.source import SourceData
 from ctta.methods.base import Artefact, Method
 from ctta.models.source import SourceModel
 from ctta.parts.adapters import (
     adapter_parameters,
+    adapter_targets,
     adapters,
     add_adapters,
     other_parameters,
+    warmed_up,
 )
 from ctta.parts.arguments import count, flag, fraction, number
 from ctta.parts.augment import Augmentation
@@ -100,7 +101,7 @@ class ViDA(Method):
         if not adapters(self.model):
             add_adapters(
                 self.model,
-                targets_of(self.model),
+                adapter_targets(self.model),
                 low_rank=count("low_rank", low_rank),
                 high_rank=count("high_rank", high_rank),
                 generator=self.generator,
@@ -166,23 +167,18 @@ class ViDA(Method):
         logits: Tensor = self.teacher(x)
         return logits
 
-    @torch.enable_grad()
     def artefact(self, source: SourceData) -> Artefact:
         """The adapters' weights after the warm-up on ``source``."""
-        model = copy.deepcopy(self.model).requires_grad_(False)
-        added = adapter_parameters(model)
-        for parameter in added.values():
-            parameter.requires_grad_(True)
-        optimizer = torch.optim.Adam(added.values(), lr=self.warmup_lr)
-        generator = torch.Generator().manual_seed(self.warmup_epochs)
-        for _ in range(self.warmup_epochs):
-            order = torch.randperm(len(source), generator=generator)
-            for own in torch.split(order, self.warmup_batch_size):
-                x, y = source.images[own].to(self.device), source.labels[own].to(self.device)
-                optimizer.zero_grad()
-                F.cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-        return {name: p.detach().clone() for name, p in added.items()}
+        return dict(
+            warmed_up(
+                self.model,
+                source,
+                epochs=self.warmup_epochs,
+                lr=self.warmup_lr,
+                batch_size=self.warmup_batch_size,
+                device=self.device,
+            )
+        )
 
     @torch.no_grad()
     def install(self, artefact: Artefact, source: SourceData) -> None:
@@ -192,19 +188,3 @@ class ViDA(Method):
             for part in (self.model, self.teacher):
                 part.get_parameter(name).copy_(value)
             self.restore.start[name].copy_(value)
-
-
-def targets_of(model: SourceModel) -> list[str]:
-    """Names of the layers that get adapters.
-
-    Raises:
-        ValueError: there is none.
-    """
-    names = model.adapter_targets
-    if not names:
-        raise ValueError(
-            "ViDA's adapters go beside the linear maps of an attention or beside convolutions that "
-            f"keep the side; {model.card.name} calls no such layer. For a transformer take timm's, "
-            "as model=timm model.name=vit_base_patch16_224.augreg_in21k_ft_in1k"
-        )
-    return names

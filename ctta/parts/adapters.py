@@ -6,12 +6,17 @@ The names of the parts are those of the published ViDA checkpoints (Yangsenqiao/
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils import skip_init
+
+from ctta.data.source import SourceData
+from ctta.models.source import SourceModel
 
 MARK = "vida_"  # in the name of every adapter parameter and of no other
 
@@ -88,6 +93,21 @@ def add_adapters(
         setattr(model.get_submodule(owner), child, made.train(layer.training))
 
 
+def adapter_targets(model: SourceModel) -> list[str]:
+    """Names of the layers that get adapters.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not model.adapter_targets:
+        raise ValueError(
+            "ViDA's adapters go beside the linear maps of an attention or beside convolutions that "
+            f"keep the side; {model.card.name} calls no such layer. For a transformer take timm's, "
+            "as model=timm model.name=vit_base_patch16_224.augreg_in21k_ft_in1k"
+        )
+    return model.adapter_targets
+
+
 def adapters(model: nn.Module) -> list[Adapted]:
     """The adapted layers in order."""
     return [module for module in model.modules() if isinstance(module, Adapted)]
@@ -101,3 +121,41 @@ def adapter_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 def other_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """All parameters but those of the branches."""
     return {name: p for name, p in model.named_parameters() if MARK not in name}
+
+
+@torch.enable_grad()
+def warmed_up(
+    model: nn.Module,
+    source: SourceData,
+    *,
+    epochs: int,
+    lr: float,
+    batch_size: int,
+    device: torch.device,
+) -> dict[str, Tensor]:
+    """Adapter parameters after a training on labelled source images; ``model`` stays as it is.
+
+    Nothing was published for this: cross entropy over the adapters alone, by Adam, is our recipe.
+
+    Args:
+        model: with adapters, on ``device``.
+        source: the training data.
+        epochs: passes over it, each in an order of its own.
+        lr: of Adam.
+        batch_size: images a step.
+        device: where to compute.
+    """
+    model = copy.deepcopy(model).requires_grad_(False)
+    added = adapter_parameters(model)
+    for parameter in added.values():
+        parameter.requires_grad_(True)
+    optimizer = torch.optim.Adam(added.values(), lr=lr)
+    generator = torch.Generator().manual_seed(epochs)
+    for _ in range(epochs):
+        order = torch.randperm(len(source), generator=generator)
+        for own in torch.split(order, batch_size):
+            x, y = source.images[own].to(device), source.labels[own].to(device)
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    return {name: p.detach().clone() for name, p in added.items()}

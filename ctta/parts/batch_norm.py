@@ -200,3 +200,19 @@ def without_dropout(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def normalised(norm: nn.BatchNorm1d, features: Tensor, *, moving: bool) -> Tensor:
+    """Features [B,D] through ``norm`` in its own mode; one sample has no batch statistics.
+
+    Args:
+        norm: keeps its mode.
+        features: [B,D].
+        moving: the running statistics follow, if the mode is train.
+    """
+    by_batch = norm.training and len(features) > 1
+    if by_batch and moving:
+        answer: Tensor = norm(features)
+        return answer
+    mean, var = (None, None) if by_batch else (norm.running_mean, norm.running_var)
+    return F.batch_norm(features, mean, var, norm.weight, norm.bias, by_batch, eps=norm.eps)

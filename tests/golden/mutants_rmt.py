@@ -14,6 +14,7 @@ from ctta.methods.rmt import RMT
 from ctta.methods.state import save_state
 from ctta.parts.contrastive import contrastive_loss
 from ctta.parts.losses import soft_cross_entropy
+from ctta.parts.prototypes import class_means
 
 
 class AnswersTeacher(RMT):
@@ -128,12 +129,13 @@ class NoWarmUp(RMT):
 class PrototypesAfterWarmUp(RMT):
     def install(self, artefact, source):
         super().install(artefact, source)
-        self.prototypes = self.class_means(source)
+        self.prototypes = class_means(self.model, self.endless(source), self.device)
 
 
 class UnitPrototypes(RMT):
-    def class_means(self, source):
-        return F.normalize(super().class_means(source))
+    def install(self, artefact, source):
+        super().install(artefact, source)
+        self.prototypes = F.normalize(self.prototypes)
 
 
 class NearestByDistance(RMT):

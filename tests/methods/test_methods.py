@@ -14,8 +14,8 @@ from ctta.methods.frozen import Frozen
 from ctta.methods.norm import Norm
 from ctta.methods.rdumb import RDumb
 from ctta.methods.tent import Tent
-from ctta.methods.vida import targets_of
 from ctta.models.source import WrappedModel
+from ctta.parts.adapters import adapter_targets
 
 
 def test_source_is_the_model_in_eval_mode(makers, model, batches):
@@ -132,8 +132,8 @@ def test_vida_says_where_no_adapter_fits(model):
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 10))
     bare = WrappedModel(network, name="bare", image_shape=(3, 8, 8))
     with pytest.raises(ValueError, match=r"bare calls no such layer.*timm's"):
-        targets_of(bare)
-    assert targets_of(model) == ["conv1", "conv2", "conv3"]
+        adapter_targets(bare)
+    assert adapter_targets(model) == ["conv1", "conv2", "conv3"]
 
 
 @pytest.mark.parametrize(
