@@ -33,7 +33,6 @@ USAGE = """ctta: continual test-time adaptation, measured so that others can rep
   ctta -sc install=bash         a script that completes all this: eval "$(ctta -sc install=bash)"
   ctta --version
 """
-TABLE_WIDTH = 110
 COMPLETION = {"-sc", "--shell-completion"}
 INNER = "method@method.method"
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -61,6 +60,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     log.setLevel(logging.INFO)
     try:
         status = commands[arguments[0]](arguments[1:])
+    except BrokenPipeError:  # as of `ctta list | head -1`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        sys.exit(EXIT_FAILED)
     except (ValueError, OSError) as error:
         fail(one_line(error))
     except KeyboardInterrupt:
@@ -101,6 +103,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def prepare(arguments: Sequence[str]) -> int:
     """Compose the configuration with Hydra and build each method's artefact."""
+    header = "ctta prepare: build what a method needs of the source data, ahead of its runs."
+    arguments = [f"hydra.help.header='{header}'", *arguments]
     return for_each("ctta prepare", arguments, lambda composed: experiment(composed).prepare())
 
 
@@ -186,16 +190,19 @@ def tuned_for_inner(config: Any, chosen: Mapping[str, str]) -> list[str]:
 
     if INNER not in chosen:
         return []
-    tuned: dict[str, dict[str, Any]] = {}
-    for folder in plugins.all_folders().values():
-        path = folder / "tuned" / chosen["dataset"] / f"{chosen[INNER]}.yaml"
-        if path.is_file():
-            tuned = yaml.safe_load(path.read_text(encoding="utf-8"))
+    tuned: dict[str, dict[str, Any]] = {"method": {}, "optimizer": {}}
+    for_method = f"{chosen['dataset']}/{chosen[INNER]}"
+    for path in (f"tuned/{for_method}.yaml", f"tuned_model/{for_method}/{chosen['model']}.yaml"):
+        for folder in plugins.all_folders().values():
+            if (folder / path).is_file():
+                found = yaml.safe_load((folder / path).read_text(encoding="utf-8"))
+                for node, values in tuned.items():
+                    values |= found.get(node, {})
     inner, optimizer = config["method"]["method"], config["optimizer"]
-    wanted = {f"method.method.{k}": (v, inner[k]) for k, v in tuned.get("method", {}).items()}
-    if tuned or "optimizer" not in inner:
-        values = {**dict.fromkeys(optimizer), **tuned.get("optimizer", {})}
-        wanted |= {f"optimizer.{k}": (v, optimizer[k]) for k, v in values.items()}
+    wanted = {f"method.method.{k}": (v, inner.get(k)) for k, v in tuned["method"].items()}
+    if tuned["optimizer"] or "optimizer" not in inner:
+        values = {**dict.fromkeys(optimizer), **tuned["optimizer"]}
+        wanted |= {f"optimizer.{k}": (v, optimizer.get(k)) for k, v in values.items()}
     return [f"{key}={as_typed(v)}" for key, (v, used) in wanted.items() if v != used]
 
 
@@ -209,9 +216,7 @@ def report(results: Sequence[Result]) -> None:
     from ctta.places import runs_dir
     from ctta.results.run import summarise_runs
 
-    console = Console()
-    console.width = max(console.width, TABLE_WIDTH)
-    summarise_runs(results, runs_dir(results[0].config["paths"]["runs"]), console)
+    summarise_runs(results, runs_dir(results[0].config["paths"]["runs"]), Console())
 
 
 # --- completion --------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
 """The command line as a user meets it: runs, mistakes, interruption."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -45,6 +48,28 @@ def test_multirun_prints_a_table_and_draws_two_pictures(ctta, tmp_path):
     assert "norm" in out
     assert len(results(tmp_path)) == 2
     assert len(list((tmp_path / "runs").glob("*.png"))) == 2
+
+
+def test_a_narrow_terminal_does_not_cut_the_table(ctta, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    _, out, _ = ctta("run", "-m", "method=source", "seed=0,1", *QUICK)
+    lines = [line for line in out.splitlines() if line.startswith(" source seed=")]
+    assert [len(line.split()) for line in lines] == [5, 5]  # name, two domains, mean
+    assert "…" not in out
+
+
+def test_output_that_nobody_reads_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "ctta", "list"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_dry_run_prints_hashes_and_builds_no_model(ctta, tmp_path, monkeypatch):
@@ -209,9 +234,11 @@ def test_list_shows_groups_and_choices(ctta):
 def test_help_and_version(ctta):
     assert ctta("--help")[0] == 0
     assert ctta("--version")[1].startswith("ctta ")
-    status, out, _ = ctta("run", "--help")
-    assert status == 0
-    assert "method" in out
+    for command in ("run", "prepare"):
+        status, out, _ = ctta(command, "--help")
+        assert status == 0
+        assert out.startswith(f"ctta {command}: ")
+        assert "method: adanpc" in out
 
 
 def test_a_missing_value_is_named_with_its_whole_key(ctta):

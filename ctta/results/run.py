@@ -13,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from ctta import kernels
@@ -44,6 +45,7 @@ from ctta.results.table import rich_table
 from ctta.seeding import threads
 
 log = logging.getLogger("ctta")
+MAX_TABLE_WIDTH = 1000
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -365,7 +367,11 @@ def rerun_record(path: Path) -> Verdict:
 def summarise_runs(results: Sequence[Result], root: Path, console: Console) -> None:
     """Print the table and draw the two pictures into the folder of the runs."""
     store = RunStore(root)
-    console.print(rich_table(results))
+    table = rich_table(results)
+    # A narrow terminal wraps long lines; a table made for its width would lack numbers.
+    wide = console.options.update(width=MAX_TABLE_WIDTH)
+    console.width = max(console.width, Measurement.get(console, wide, table).maximum)
+    console.print(table)
     folders = [
         store.folder(r.method.name, r.config["names"]["dataset"], r.identity) for r in results
     ]

@@ -12,15 +12,26 @@ from ctta.models.source import network_dtype
 from ctta.testing import batches, check_method, prepared, tiny_cnn, tiny_vit
 
 METHODS = sorted(path.stem for path in (asset_dir("configs") / "method").glob("*.yaml"))
-
+# Other forms of a method that its file in configs/method names.
+FORMS = [
+    "adanpc method.confidence=double_softmax method.random_first_row=true",
+    "adanpc +method.optimizer=${optimizer} method.feature_norm=eval"
+    " optimizer.name=adam optimizer.lr=0.001",
+    "frozen method.after=1",
+    "norm method.statistics=mixed method.batch_share=0.1 method.bn_momentum=null",
+    "norm method.statistics=updated",
+    "petal method.restore=random method.restore_prob=0.01",
+    "psmt method.variant=paper",
+    "rmt method.source_weight=0.0 method.warmup_steps=0",
+]
 
 MODELS = pytest.mark.parametrize("tiny", [tiny_cnn, tiny_vit])
 
 
-def maker(name):
+def maker(name, *overrides):
     """Model -> the method of that name, with the values of the digits."""
     with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):
-        composed = compose("config", overrides=[f"method={name}", "dataset=digits_c"])
+        composed = compose("config", overrides=[f"method={name}", "dataset=digits_c", *overrides])
     node = OmegaConf.to_container(composed.method, resolve=True)
     return lambda model: build(node, "method", model=model, seed=0)
 
@@ -28,6 +39,11 @@ def maker(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_the_contract_holds(name):
     check_method(maker(name))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_contract_holds_for_other_forms(form):
+    check_method(maker(*form.split()))
 
 
 @MODELS
