@@ -187,6 +187,28 @@ def test_quadratic_prior(on_host, same_bits, dtype, shifts):
     assert values[1].item() == pytest.approx(values[0].item(), rel=1e-12)
 
 
+@pytest.mark.parametrize("odd", range(4))
+def test_vectors_need_every_group_aligned(on_host, same_bits, odd):
+    def memory(seed):
+        return Memory(torch.float32, seed, [1] * len(SIZES) if seed == odd else ALIGNED)
+
+    teacher, student, start, last = (memory(seed) for seed in range(4))
+    masks = [torch.zeros(n + 1, dtype=torch.bool)[odd % 2 :][:n] for n in SIZES]
+    for mask in masks:
+        mask[::7] = True
+    threshold = torch.tensor(0.01)
+
+    def call(form, t, s, a, g):
+        form.ema_(t, s, [0.9] * 10)
+        form.ema_restore_(t, s, a, [0.9] * 10, Draw(0.02, 1, 2))
+        form.fisher_restore_(t, s, a, g, threshold, 0.9)
+        form.masked_ema_(t, s, g, threshold, 0.9)
+        form.restore_where_(s, a, masks)
+        form.quadratic_prior_(g, t, s, a, 0.1)
+
+    compare(same_bits, call, teacher, student, start, last)
+
+
 def test_nothing_to_do(on_host):
     empty = [torch.empty(0), torch.empty(0)]
     gpu.ema_(empty, empty, [0.9, 0.9])
