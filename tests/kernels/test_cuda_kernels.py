@@ -123,6 +123,7 @@ def test_quantile_of_few(on_host, same_bits, dtype, level, values):
 def test_quantile_whether_or_not_the_keys_find_room(on_host, same_bits, monkeypatch, part):
     monkeypatch.setattr(gpu, "KEPT_PART", part)
     own, like = gradients(torch.float64), Memory(torch.float64, 1).tensors
+    own[0][3000:7000] = 0.7  # more of one key than a block has room for
     for level in (0.01, 0.3, 0.6):
         compare(same_bits, lambda form, at=level: form.squared_quantile(own, like, at))
 
