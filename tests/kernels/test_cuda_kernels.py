@@ -6,7 +6,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
+from ctta import kernels
 from ctta.kernels import gpu, gpu_tables, reference
 from ctta.kernels.draws import BLOCK, Draw
 
@@ -208,6 +210,38 @@ def test_vectors_need_every_group_aligned(on_host, same_bits, odd):
         form.quadratic_prior_(g, t, s, a, 0.1)
 
     compare(same_bits, call, teacher, student, start, last)
+
+
+FORMS = [
+    ("cuda", [torch.float32, torch.float32], "gpu"),
+    ("cuda", [torch.float64, torch.float64, torch.float64], "gpu"),
+    ("cuda", [torch.float32, torch.bool], "gpu"),
+    ("cuda", [torch.float32, torch.bfloat16], "gpu"),
+    ("cuda", [torch.float32, torch.float16, torch.float16], "gpu"),
+    ("cuda", [torch.bfloat16, torch.float32], "reference"),
+    ("cuda", [torch.float64, torch.bfloat16], "reference"),
+    ("cuda", [torch.float32, torch.float64], "reference"),
+    ("cuda", [torch.bfloat16, torch.bfloat16], "reference"),
+    ("cpu", [torch.float32, torch.float32], "cpu"),
+    ("cpu", [torch.float32, torch.bfloat16], "reference"),
+    ("meta", [torch.float32, torch.float32], "reference"),
+]
+
+
+@pytest.mark.parametrize(("device", "types", "form"), FORMS)
+def test_the_form_follows_devices_and_types(monkeypatch, device, types, form):
+    with FakeTensorMode():
+        groups = [[torch.empty(3, dtype=t, device=device), None] for t in types]
+        strided = [[torch.empty(4, 2, dtype=t, device=device).T] for t in types]
+    for cupy in (True, False):
+        monkeypatch.setattr(kernels, "has_cupy", lambda cupy=cupy: cupy)
+        expected = form if cupy or form != "gpu" else "reference"
+        assert kernels.fastest(groups, narrow_student=True) == expected
+        assert kernels.fastest(strided, narrow_student=True) == "reference"
+    monkeypatch.setattr(kernels, "has_cupy", lambda: True)
+    narrow = form == "gpu" and len({*types} - {torch.bool}) == 2
+    expected = "reference" if narrow else form
+    assert kernels.fastest(groups, narrow_student=False) == expected
 
 
 def test_nothing_to_do(on_host):
