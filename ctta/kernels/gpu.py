@@ -1,7 +1,8 @@
 """The kernels on a CUDA device: one launch an update, in place, nothing waits for the device.
 
 Bit-equal to the reference, but for the order of summation of a prior. After a first call
-on the same tensors every function may stand inside a CUDA graph.
+on the same tensors every function may stand inside a CUDA graph; a draw is replayed with the step
+that it was captured with.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Layout:
 
 def layout(tensors: Sequence[Tensor]) -> Layout:
     """The layout of tensors of these sizes."""
-    device, sizes = tensors[0].device, tuple(t.numel() for t in tensors)
+    device, sizes = tensors[0].device, tuple([t.numel() for t in tensors])
 
     def starts() -> NDArray[np.int64]:
         return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
@@ -80,7 +80,7 @@ def addresses(tensors: Sequence[Tensor | None], where: Layout) -> np.uintp:
     Raises:
         ValueError: they have other sizes.
     """
-    own = tuple(0 if t is None else t.data_ptr() for t in tensors)
+    own = tuple([0 if t is None else t.data_ptr() for t in tensors])
 
     def checked() -> NDArray[np.int64]:
         sizes = [n if t is None else t.numel() for t, n in zip(tensors, where.sizes, strict=True)]

@@ -6,7 +6,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
+from ctta import kernels
 from ctta.kernels import gpu, gpu_tables, reference
 from ctta.kernels.draws import BLOCK, Draw
 
@@ -123,6 +125,7 @@ def test_quantile_of_few(on_host, same_bits, dtype, level, values):
 def test_quantile_whether_or_not_the_keys_find_room(on_host, same_bits, monkeypatch, part):
     monkeypatch.setattr(gpu, "KEPT_PART", part)
     own, like = gradients(torch.float64), Memory(torch.float64, 1).tensors
+    own[0][3000:7000] = 0.7  # more of one key than a block has room for
     for level in (0.01, 0.3, 0.6):
         compare(same_bits, lambda form, at=level: form.squared_quantile(own, like, at))
 
@@ -185,6 +188,60 @@ def test_quadratic_prior(on_host, same_bits, dtype, shifts):
     assert values[1].dtype == torch.float64 and values[1].shape == ()
     assert values[1].item() == block_sums(terms.double().numpy())
     assert values[1].item() == pytest.approx(values[0].item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("odd", range(4))
+def test_vectors_need_every_group_aligned(on_host, same_bits, odd):
+    def memory(seed):
+        return Memory(torch.float32, seed, [1] * len(SIZES) if seed == odd else ALIGNED)
+
+    teacher, student, start, last = (memory(seed) for seed in range(4))
+    masks = [torch.zeros(n + 1, dtype=torch.bool)[odd % 2 :][:n] for n in SIZES]
+    for mask in masks:
+        mask[::7] = True
+    threshold = torch.tensor(0.01)
+
+    def call(form, t, s, a, g):
+        form.ema_(t, s, [0.9] * 10)
+        form.ema_restore_(t, s, a, [0.9] * 10, Draw(0.02, 1, 2))
+        form.fisher_restore_(t, s, a, g, threshold, 0.9)
+        form.masked_ema_(t, s, g, threshold, 0.9)
+        form.restore_where_(s, a, masks)
+        form.quadratic_prior_(g, t, s, a, 0.1)
+
+    compare(same_bits, call, teacher, student, start, last)
+
+
+FORMS = [
+    ("cuda", [torch.float32, torch.float32], "gpu"),
+    ("cuda", [torch.float64, torch.float64, torch.float64], "gpu"),
+    ("cuda", [torch.float32, torch.bool], "gpu"),
+    ("cuda", [torch.float32, torch.bfloat16], "gpu"),
+    ("cuda", [torch.float32, torch.float16, torch.float16], "gpu"),
+    ("cuda", [torch.bfloat16, torch.float32], "reference"),
+    ("cuda", [torch.float64, torch.bfloat16], "reference"),
+    ("cuda", [torch.float32, torch.float64], "reference"),
+    ("cuda", [torch.bfloat16, torch.bfloat16], "reference"),
+    ("cpu", [torch.float32, torch.float32], "cpu"),
+    ("cpu", [torch.float32, torch.bfloat16], "reference"),
+    ("meta", [torch.float32, torch.float32], "reference"),
+]
+
+
+@pytest.mark.parametrize(("device", "types", "form"), FORMS)
+def test_the_form_follows_devices_and_types(monkeypatch, device, types, form):
+    with FakeTensorMode():
+        groups = [[torch.empty(3, dtype=t, device=device), None] for t in types]
+        strided = [[torch.empty(4, 2, dtype=t, device=device).T] for t in types]
+    for cupy in (True, False):
+        monkeypatch.setattr(kernels, "has_cupy", lambda cupy=cupy: cupy)
+        expected = form if cupy or form != "gpu" else "reference"
+        assert kernels.fastest(groups, narrow_student=True) == expected
+        assert kernels.fastest(strided, narrow_student=True) == "reference"
+    monkeypatch.setattr(kernels, "has_cupy", lambda: True)
+    narrow = form == "gpu" and len({*types} - {torch.bool}) == 2
+    expected = "reference" if narrow else form
+    assert kernels.fastest(groups, narrow_student=False) == expected
 
 
 def test_nothing_to_do(on_host):
