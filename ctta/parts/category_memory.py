@@ -74,12 +74,10 @@ class CategoryMemory:
         else:
             crowded = [label]
         candidates = [item for k in crowded for item in self.by_class[k]]
-        worst = candidates[0]
-        for item in candidates:  # of equals the last one
-            if self.score(item.age, item.uncertainty) >= self.score(worst.age, worst.uncertainty):
-                worst = item
-        if self.score(worst.age, worst.uncertainty) <= score:
+        scores = [self.score(item.age, item.uncertainty) for item in candidates]
+        if max(scores) <= score:
             return False
+        worst = candidates[len(scores) - 1 - scores[::-1].index(max(scores))]  # of equals the last
         own = self.by_class[worst.label]
         own.pop(next(place for place, item in enumerate(own) if item is worst))
         return True
