@@ -60,14 +60,13 @@ mutants: $(VENV)/.installed-test    ## deliberately wrong methods, each of which
 package: $(VENV)/.installed-dev     ## the wheel in an empty environment, and the other slow tests
 	$(BIN)/python -m pytest -m slow
 
-bench: $(VENV)/.installed-bench     ## timings, as ratios measured side by side; peak memory
-	$(BIN)/python benchmarks/corruptions.py
-	$(BIN)/python benchmarks/kernels.py
-	$(BIN)/python benchmarks/augmentation.py
-	$(BIN)/python benchmarks/memory.py
+BENCH ?= build/bench
+bench: $(VENV)/.installed-bench     ## timings, as ratios measured side by side, and peak memory; JSON to build/bench
+	for name in corruptions kernels steps augmentation memory; do \
+	  $(BIN)/python benchmarks/$$name.py --json $(BENCH) || exit 1; done
 
 bench-gpu: $(VENV)/.installed-test  ## the kernels on a CUDA device; needs the extra cuda12 or cuda13
-	$(BIN)/python benchmarks/kernels_gpu.py --out kernels_gpu.json
+	$(BIN)/python benchmarks/kernels_gpu.py --json $(BENCH)
 
 clean:
 	rm -rf $(VENV) $(LOWEST_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -1,6 +1,6 @@
 """Time of the views of a batch, against torchvision's operations on whole padded images.
 
-    python benchmarks/augmentation.py [--views 32] [--rounds 3]
+    python benchmarks/augmentation.py [--views 32] [--rounds 3] [--json DIR]
 
 Both sides apply the same draws, take turns, and run in one thread; the last column is the largest
 difference between their pixels. The time to draw the random numbers is added to both.
@@ -9,8 +9,10 @@ difference between their pixels. The time to draw the random numbers is added to
 import argparse
 import itertools
 import time
+from pathlib import Path
 
 import torch
+from timing import write
 
 from ctta.parts.augment import Augmentation, apply_view
 from ctta.parts.view_stages import view_stages
@@ -46,8 +48,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--views", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    rows = []
     print(f"{'batch':>16}{'views':>7}{'torchvision s':>15}{'ours s':>9}{'ratio':>7}{'largest':>10}")
     for shape in SHAPES:
         n_views = options.views if shape[-1] < 200 else max(1, options.views // 8)
@@ -55,10 +59,17 @@ def main() -> None:
         rounds = [compare(shape, n_views) for _ in range(options.rounds)]
         theirs, ours = min(r[0] for r in rounds), min(r[1] for r in rounds)
         largest = max(r[2] for r in rounds)
+        rows.append({
+            "batch": list(shape), "views": n_views, "torchvision_seconds": theirs,
+            "ours_seconds": ours, "torchvision_over_ours": theirs / ours,
+            "spread": sorted(r[1] for r in rounds)[len(rounds) // 2] / ours,
+            "largest_difference": largest, "bar": 3.0 if shape == SHAPES[0] else None,
+        })  # fmt: skip
         print(
             f"{'x'.join(map(str, shape)):>16}{n_views:>7}{theirs:>15.2f}{ours:>9.3f}"
             f"{theirs / ours:>7.1f}{largest:>10.1e}"
         )
+    write("augmentation", rows, options.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Time of every corruption, per image, against our gaussian noise and the imagecorruptions package.
 
-    python benchmarks/corruptions.py [--batch 64] [--rounds 5]
+    python benchmarks/corruptions.py [--batch 64] [--rounds 5] [--json DIR]
 
 `make bench` installs what is needed. Where the package cannot be imported, or one of its functions
 fails, the reason is said and the sum leaves it out. It is asked for one image at a time, the only
@@ -11,10 +11,12 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from sklearn.datasets import load_sample_images
+from timing import write
 
 from ctta.data.corruptions import ALL, corrupt
 
@@ -82,12 +84,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--sides", type=int, nargs="+", default=[32, 224])
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     absent = package_is_absent()
     print(absent or "both sides are timed here")
+    rows: list[dict[str, object]] = []
     for side in options.sides:
         x = images(side, options.batch if side == 32 else max(1, options.batch // 8))
         unit = ours(ALL[0], x, options.rounds)
@@ -97,6 +101,8 @@ def main() -> None:
         for name in ALL:
             own = ours(name, x, options.rounds)
             line = f"{name:20}{own:10.1f}{own / unit:11.1f}"
+            row = {"side": side, "corruption": name, "ours_us": own, "over_gaussian": own / unit}
+            rows.append(row)
             if absent:
                 print(line)
                 continue
@@ -109,10 +115,12 @@ def main() -> None:
                 continue
             sums[0] += own
             sums[1] += other
+            row["package_us"] = other
             print(f"{line}{other:11.1f}{other / own:14.1f}")
         if sums[0]:
             print(f"{'sum where both run':20}{sums[0]:10.0f}{'':11}{sums[1]:11.0f}"
                   f"{sums[1] / sums[0]:14.1f}")  # fmt: skip
+    write("corruptions", rows, options.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The kernels on a CUDA device: achieved share of a copy's bandwidth, and against official forms.
 
-    python benchmarks/kernels_gpu.py [--out gpu.json] [--rounds 15]
+    python benchmarks/kernels_gpu.py [--json DIR] [--rounds 15]
 
 Everything is measured side by side in one run, on parameters of ResNet-50 and ViT-B/16 shapes.
 Device times are those of replayed CUDA graphs, so that no launch is waited for; `eager` is the time
@@ -10,7 +10,6 @@ move over the bandwidth of a device copy; the copy against itself tells what a r
 """
 
 import argparse
-import json
 import math
 import statistics
 import time
@@ -20,13 +19,13 @@ from typing import Any
 
 import torch
 import torchvision
+from timing import write
 from torch import Tensor
 
 from ctta import kernels
 from ctta.kernels import Draw
 from ctta.methods.cotta import CoTTA
 from ctta.models.source import WrappedModel
-from ctta.results.environment import environment
 
 DEVICE = torch.device("cuda")
 MODELS = {"ResNet-50": torchvision.models.resnet50, "ViT-B/16": torchvision.models.vit_b_16}
@@ -288,7 +287,7 @@ def official_update(method: CoTTA) -> Callable[..., None]:
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, help="a JSON file for the figures")
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     if not torch.cuda.is_available() or not kernels.has_cupy():
@@ -317,17 +316,14 @@ def main() -> None:
             f"{step['step']}: {step['milliseconds']:.1f} ms, official update "
             f"{step['milliseconds_official']:.1f} ms, {step['times_faster']:.2f}x  {bar}"
         )
-    if options.out:
-        properties = torch.cuda.get_device_properties(DEVICE)
-        surroundings = {
-            **environment(DEVICE, torch.get_num_threads()),
-            "cupy": cupy.__version__,
-            "driver": cupy.cuda.runtime.driverGetVersion(),
-            "compute_capability": f"{properties.major}.{properties.minor}",
-            "device_gib": properties.total_memory / 2**30,
-        }
-        found = {"environment": surroundings, "updates": rows, "steps": steps}
-        options.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    properties = torch.cuda.get_device_properties(DEVICE)
+    device = {
+        "cupy": cupy.__version__,
+        "driver": cupy.cuda.runtime.driverGetVersion(),
+        "compute_capability": f"{properties.major}.{properties.minor}",
+        "device_gib": properties.total_memory / 2**30,
+    }
+    write("kernels_gpu", [device, *rows, *steps], options.json)
 
 
 if __name__ == "__main__":

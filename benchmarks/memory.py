@@ -1,6 +1,6 @@
 """Peak memory of AdaNPC beside the rows of its memory themselves.
 
-    python benchmarks/memory.py [--rows 150000] [--features 2048] [--limit 256]
+    python benchmarks/memory.py [--rows 150000] [--features 2048] [--limit 256] [--json DIR]
 
 Two fresh processes, one that builds the memory and keeps it in a cache, one that reads it from
 there; each then adapts to a batch of 64, predicts, and saves a checkpoint. Exit status 1 if one
@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from timing import write
 from torch import nn
 
 from ctta.data.source import SourceData
@@ -84,6 +85,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=150_000)
     parser.add_argument("--features", type=int, default=2048)
     parser.add_argument("--limit", type=float, default=256)
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--cache", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -92,7 +94,7 @@ def main() -> int:
         return 0
     size = options.rows * options.features * 4 / MIB
     print(f"{options.rows} x {options.features} float32 rows take {size:.0f} MiB; beside them")
-    worst = 0.0
+    worst, rows = 0.0, []
     with tempfile.TemporaryDirectory() as cache:
         for kind in ("built", "read"):
             command = [sys.executable, __file__, "--cache", cache]
@@ -102,8 +104,10 @@ def main() -> int:
                 step, peak = line.split()
                 beside = float(peak) - size
                 worst = max(worst, beside)
+                rows.append({"memory": kind, "step": step, "beside_mib": beside})
                 print(f"{kind:8}{step:12}{beside:8.0f} MiB")
     print(f"{'most':20}{worst:8.0f} MiB, {options.limit:.0f} allowed")
+    write("memory", rows, options.json)
     return 1 if worst > options.limit else 0
 
 
