@@ -111,6 +111,7 @@ def prepare(arguments: Sequence[str]) -> int:
 def for_each(program: str, arguments: Sequence[str], action: Callable[[DictConfig], None]) -> int:
     """Call ``action`` for every configuration that the arguments describe; say what failed."""
     import hydra
+    from hydra.errors import CompactHydraException
 
     from ctta import plugins
     from ctta.assets import asset_dir
@@ -135,14 +136,29 @@ def for_each(program: str, arguments: Sequence[str], action: Callable[[DictConfi
             n_done += 1
 
     sys.argv = [program, *arguments]
-    hydra.main(version_base="1.3", config_path=str(asset_dir("configs")), config_name="config")(
-        task
-    )()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, where there is more to say
+    try:
+        hydra.main(version_base="1.3", config_path=str(asset_dir("configs")), config_name="config")(
+            task
+        )()
+    except CompactHydraException as error:
+        fail(composition_error(error))
     if failures:
         sys.stderr.write(f"ctta: {len(failures)} of {len(failures) + n_done} runs failed\n")
         for reason in failures:
             sys.stderr.write(f"  {reason}\n")
     return EXIT_FAILED if failures else 0
+
+
+def composition_error(error: Exception) -> str:
+    """What Hydra says of an override; of an unknown key, the known ones at its place."""
+    cause = error.__cause__
+    key, place = (getattr(cause, name, None) for name in ("full_key", "parent_node"))
+    if key and place is not None:
+        known = sorted(name for name in map(str, place) if not name.startswith("_"))
+        return f"{key}: unknown key; expected one of {', '.join(known) or 'none'}"
+    text = "\n".join(str(part) for part in (error, cause) if part is not None)
+    return text.partition("\nConfig search path:")[0]
 
 
 def execute(composed: DictConfig) -> Result | None:

@@ -91,8 +91,9 @@ def test_dry_run_prints_hashes_and_builds_no_model(ctta, tmp_path, monkeypatch):
     [
         (["method=nothing"], ["nothing", "cotta", "tent"]),
         (["dataset=nothing"], ["nothing", "digits_c"]),
-        (["methd=tent"], ["methd"]),
-        (["method.rate=1", "method=tent"], ["rate"]),
+        (["methd=tent"], ["methd", "method", "stream"]),
+        (["method.rate=1", "method=tent"], ["rate", "optimizer"]),
+        (["optimizer.lrr=1", "method=tent"], ["optimizer.lrr", "momentum"]),
         (["dataset.severity=9"], ["dataset", "severity", "9"]),
         (["method=tent", "optimizer.lr=abc"], ["lr", "abc"]),
         (["method=tent", "optimizer.lr=-1"], ["lr", "-1"]),
