@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ctta.models.source import SourceModel
+from ctta.models.source import SourceModel, heard
 
 
 class PassCounter:
-    """Counts calls of source models and backward passes through their outputs while it is entered.
+    """Counts forwards of source models and backward passes through them while it is entered.
 
     Attributes:
         n_forwards: calls of any `SourceModel`.
         n_backwards: backward passes; one over several outputs counts once.
+        forward_images: images in those calls.
+        backward_images: images in those outputs that a gradient came to.
     """
 
     def __init__(self) -> None:
         self.n_forwards = self.n_backwards = 0
+        self.forward_images = self.backward_images = 0
         self.last_pass = -1
 
     def __enter__(self) -> PassCounter:
-        self.handle = nn.modules.module.register_module_forward_hook(self.saw_forward)
+        self.stack = ExitStack()
+        self.stack.enter_context(heard(self.saw_forward))
         return self
 
     def __exit__(
@@ -33,15 +37,16 @@ class PassCounter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.handle.remove()
+        self.stack.close()
 
-    def saw_forward(self, module: nn.Module, _inputs: Any, output: Any) -> None:
-        if isinstance(module, SourceModel):
-            self.n_forwards += 1
-            if isinstance(output, Tensor) and output.requires_grad:
-                output.register_hook(self.saw_backward)  # type: ignore[no-untyped-call]
+    def saw_forward(self, _model: SourceModel, x: Tensor, logits: Tensor) -> None:
+        self.n_forwards += 1
+        self.forward_images += len(x)
+        if logits.requires_grad:
+            logits.register_hook(self.saw_backward)  # type: ignore[no-untyped-call]
 
-    def saw_backward(self, _gradient: Tensor) -> None:
+    def saw_backward(self, gradient: Tensor) -> None:
+        self.backward_images += len(gradient)
         # The number of the running backward pass: a pass over two outputs comes here twice.
         this_pass = torch._C._current_graph_task_id()
         if this_pass != self.last_pass:

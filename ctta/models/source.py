@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,9 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ctta.models.compiling import compiled_forward, is_compiling
+from ctta.models.pieces import Forward, current_pieces
 from ctta.models.stages import join, stages_of
 
+Listener = Callable[["SourceModel", Tensor, Tensor], None]
 _network_dtype: ContextVar[torch.dtype | None] = ContextVar("network_dtype", default=None)
+_listeners: list[Listener] = []
 
 
 @contextmanager
@@ -30,6 +34,16 @@ def network_dtype(dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         _network_dtype.reset(token)
+
+
+@contextmanager
+def heard(listener: Listener) -> Iterator[None]:
+    """Inside, ``listener(model, x, logits)`` is told of every forward of a source model."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 @dataclass(frozen=True)
@@ -71,15 +85,36 @@ class SourceModel(nn.Module):
     stages: Sequence[Sequence[str]]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """`forward`, in the `network_dtype`."""
-        dtype = _network_dtype.get()
-        if dtype is None:
-            logits: Tensor = super().__call__(x)
-            return logits
+        """`forward`: in the `network_dtype`, compiled, in pieces, where these are asked for."""
+        (logits,) = self.computed(self.whole, x)
+        return logits
+
+    def computed(self, forward: Forward, x: Tensor) -> tuple[Tensor, ...]:
+        """What ``forward`` makes of ``x``, the logits last, as a float32 network gives it."""
+        dtype, pieces = _network_dtype.get(), current_pieces()
         # Methods move weights between two forwards: kept casts of them would be stale.
-        with torch.autocast(x.device.type, dtype, cache_enabled=False):
-            logits = super().__call__(x)
-        return logits.float()
+        cast = dtype and torch.autocast(x.device.type, dtype, cache_enabled=False)
+        with cast or nullcontext():
+            made = forward(x) if pieces is None else pieces(self, forward, x)
+        if dtype is not None:
+            made = tuple(part.float() for part in made)
+        for listener in _listeners:
+            listener(self, x, made[-1])
+        return made
+
+    def whole(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The logits of one forward."""
+        return (compiled_forward(self, x) if is_compiling() else super().__call__(x),)
+
+    def both(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Features and logits of one forward, which is not compiled: a hook looks inside."""
+        received: list[Tensor] = []
+        handle = self.head.register_forward_pre_hook(lambda _, args: received.append(args[0]))
+        try:
+            logits: Tensor = super().__call__(x)
+        finally:
+            handle.remove()
+        return received[0], logits
 
     def features(self, x: Tensor) -> Tensor:
         """[B,C,H,W] -> [B,D]."""
@@ -149,13 +184,8 @@ class SourceModel(nn.Module):
 
     def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[B,D] and [B,K] of one forward."""
-        received: list[Tensor] = []
-        handle = self.head.register_forward_pre_hook(lambda _, args: received.append(args[0]))
-        try:
-            logits: Tensor = self(x)
-        finally:
-            handle.remove()
-        return received[0].to(logits), logits
+        features, logits = self.computed(self.both, x)
+        return features.to(logits), logits
 
 
 class WrappedModel(SourceModel):

@@ -8,7 +8,9 @@ from omegaconf import OmegaConf
 from ctta.assets import asset_dir
 from ctta.build import build
 from ctta.kernels import use_reference
-from ctta.models.source import network_dtype
+from ctta.models import compiling
+from ctta.models.pieces import Pieces, in_pieces
+from ctta.models.source import heard, network_dtype
 from ctta.testing import batches, check_method, prepared, tiny_cnn, tiny_vit
 
 METHODS = sorted(path.stem for path in (asset_dir("configs") / "method").glob("*.yaml"))
@@ -73,3 +75,85 @@ def test_the_kernels_have_the_bits_of_their_reference(name, dtype, tiny):
             answers.append([method(x.to(dtype)) for x in batches(3)])
     for one, other in zip(*answers, strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.fixture
+def pieces_of_three(monkeypatch):
+    """Three images fit, however large they are."""
+    monkeypatch.setattr(Pieces, "size", lambda *_: 3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_batches_may_be_split_where_nothing_looks_at_the_whole(name, pieces_of_three):
+    whole, split = (prepared(maker(name))(tiny_vit()) for _ in range(2))
+    for x in batches(3):
+        plain = whole(x)
+        with in_pieces(1):
+            torch.testing.assert_close(split(x), plain, rtol=1e-3, atol=1e-4)
+    assert split.n_forwards == whole.n_forwards
+    assert split.n_backwards == whole.n_backwards
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_batches_that_a_batch_norm_looks_at_are_not_split(name, pieces_of_three):
+    method = prepared(maker(name))(tiny_cnn())
+    (x,) = batches(1)
+    with in_pieces(1):
+        if name in ("adanpc", "lame", "source"):  # on the source's statistics
+            method(x)
+        else:
+            with pytest.raises(ValueError, match=r"compute\.memory_mib: .* of the batch; type"):
+                method(x)
+
+
+@MODELS
+@pytest.mark.parametrize("name", ["cotta", "rmt", "rotta", "sar", "tent", "vida"])
+def test_the_network_may_be_compiled(name, tiny, monkeypatch):
+    torch._dynamo.reset()
+    eager = torch.compile(compiling.plain, backend="eager")
+    monkeypatch.setattr(compiling, "compiled", lambda: eager)
+    plain, compiled = (prepared(maker(name))(tiny()) for _ in range(2))
+    for x in batches(3):
+        expected = plain(x)
+        with compiling.compiling():
+            torch.testing.assert_close(compiled(x), expected)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_network_may_hold_its_channels_last(name):
+    plain, last = tiny_cnn(), tiny_cnn().to(memory_format=torch.channels_last)
+    one, other = (prepared(maker(name))(model) for model in (plain, last))
+    for x in batches(3):
+        torch.testing.assert_close(other(x), one(x), rtol=1e-3, atol=1e-3)
+    kept = [
+        w
+        for path, w in other.state_dict().items()
+        if "model" in path.split("/")
+        and isinstance(w, torch.Tensor)
+        and w.ndim == 4
+        and w.shape[1] > 1
+    ]
+    assert kept
+    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in kept)
+
+
+@MODELS
+@pytest.mark.parametrize("name", METHODS)
+def test_no_forward_builds_a_graph_for_nothing(name, tiny):
+    """So a teacher's or an anchor's builds none: no gradient ever comes to it."""
+    method, forwards, gradients = prepared(maker(name))(tiny()), [], []
+    learner = getattr(method, "method", method).model
+
+    def listen(model, _x, logits):
+        forwards.append(logits.requires_grad)
+        if logits.requires_grad:
+            assert model is learner
+            logits.register_hook(gradients.append)
+
+    with heard(listen):
+        for x in batches(3):
+            method(x)
+            method.predict(x)
+    assert forwards
+    if name not in ("deyo", "eata", "eta", "rdumb"):  # these may select none of the samples
+        assert sum(forwards) == len(gradients)
