@@ -7,6 +7,12 @@ import sys
 import time
 
 import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from ctta.methods.base import Method
+from ctta.online.window import Window
+from ctta.seeding import derive, global_generators
 
 
 def now(device: torch.device) -> float:
@@ -22,3 +28,15 @@ def peak_mib(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def flops_per_sample(adapt: Method | Window, x: Tensor) -> float:
+    """FLOPs of a step on ``x`` [B,C,H,W] over B: matrix products, convolutions and attention.
+
+    Forwards and backwards both, two for a multiplication and an addition. The step is taken: use
+    it on what is not needed any more.
+    """
+    counted = FlopCounterMode(display=False)
+    with global_generators(derive(0, "dropout")), counted:
+        adapt(x)
+    return counted.get_total_flops() / len(x)

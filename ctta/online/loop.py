@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ctta.methods.base import Method
+from ctta.methods.counting import PassCounter
 from ctta.models.source import network_dtype
 from ctta.online.checkpoint import load_checkpoint, save_checkpoint
 from ctta.online.costs import now
 from ctta.online.observers import Observer
+from ctta.online.prefetch import prefetched
 from ctta.online.trace import Trace, TraceWriter
 from ctta.online.window import Window
 from ctta.seeding import derive, global_generators
@@ -35,6 +37,7 @@ def run_online(
     observers: Sequence[Observer] = (),
     window: int = 1,
     keep_logits: bool = False,
+    prefetch: int = 0,
     resume_from: Path | None = None,
     checkpoint: Path | None = None,
     checkpoint_every: int = 0,
@@ -49,6 +52,7 @@ def run_online(
         observers: told of each batch.
         window: above 1, samples come one at a time through a ring of that length.
         keep_logits: the trace keeps the logits too.
+        prefetch: batches that a thread makes ahead; the same batches in the same order.
         resume_from: checkpoint folder of the same method and stream; the trace is that of an
             undisturbed run, bit for bit.
         checkpoint: folder for the rows so far and the state to go on from.
@@ -69,19 +73,19 @@ def run_online(
         writer.go_on(resume_from / ROWS, state["trace"])
         adapt.load_state_dict(state["method"])
         start, generator = writer.n_batches, state["torch_generator"]
-    with global_generators(derive(0, "dropout")), writer:
+    ahead = closing(prefetched(stream.batches(start), prefetch))
+    with global_generators(derive(0, "dropout")), writer, ahead as batches:
         if generator is not None:
             torch.set_rng_state(generator)
         for observer in observers:
             observer.on_start(stream, start)
         began = now(device)
-        for number, batch in enumerate(stream.batches(start), start):
+        for number, batch in enumerate(batches, start):
             x = batch.x.to(device)
             ready = now(device)
             if batch.fresh_start and number:
                 adapt.reset()
-            passes = method.n_forwards, method.n_backwards
-            with named(number), network_dtype(dtype):
+            with named(number), network_dtype(dtype), PassCounter() as passes:
                 logits = adapt(x)
             done = now(device)
             check_output(logits, len(batch.y), number)
@@ -90,8 +94,10 @@ def run_online(
                 logits,
                 adapt_seconds=done - ready,
                 data_seconds=ready - began,
-                forwards=method.n_forwards - passes[0],
-                backwards=method.n_backwards - passes[1],
+                forwards=passes.n_forwards,
+                backwards=passes.n_backwards,
+                forward_images=passes.forward_images,
+                backward_images=passes.backward_images,
             )
             for observer in observers:
                 observer.on_batch(batch, logits)

@@ -36,6 +36,8 @@ BATCH_COLUMNS: dict[str, str] = {
     "data_seconds": "<f8",
     "forwards": "<i4",
     "backwards": "<i4",
+    "forward_images": "<i4",
+    "backward_images": "<i4",
 }
 LOGITS = "<f4"
 
