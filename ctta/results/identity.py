@@ -14,5 +14,6 @@ DECIDING = ("seed", "dataset", "stream", "model", "method", "online", "compute")
 def run_identity(config: Mapping[str, Any], **versions: Any) -> str:
     """SHA-256 of the deciding keys and of ``versions`` (hashes of weights, versions of parts)."""
     values = {key: config[key] for key in DECIDING} | {"versions": versions}
+    values["compute"] = {k: v for k, v in config["compute"].items() if k != "prefetch"}
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -62,10 +62,14 @@ class CostRecord(Strict):
 
     Attributes:
         adapt_seconds: in the method, device-synchronised.
-        data_seconds: in the stream.
+        data_seconds: waiting for the stream.
         samples_per_second: over the seconds in the method.
+        exclusive: no other run was under way on this machine; null: that could not be told.
         forwards: of source models.
         backwards: through them.
+        forwards_per_sample: images in those forwards over samples of the stream.
+        backwards_per_sample: the same of the backwards.
+        flops_per_sample: of a step on the first batch, products only; null: it could not be told.
         peak_mib: allocated on a CUDA device, else resident in the process.
         kernels: forms of parameter updates that ran: of cpu, gpu and reference.
     """
@@ -73,8 +77,12 @@ class CostRecord(Strict):
     adapt_seconds: float
     data_seconds: float
     samples_per_second: float
+    exclusive: bool | None
     forwards: float
     backwards: float
+    forwards_per_sample: float
+    backwards_per_sample: float
+    flops_per_sample: float | None
     peak_mib: float
     kernels: list[str]
 

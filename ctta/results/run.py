@@ -19,15 +19,19 @@ from rich.table import Table
 from ctta import kernels
 from ctta.build import Config, build, optimizer_is_used
 from ctta.methods.base import Method
-from ctta.models.source import ModelCard
-from ctta.online.costs import peak_mib
+from ctta.models.compiling import compiling
+from ctta.models.pieces import in_pieces
+from ctta.models.source import ModelCard, network_dtype
+from ctta.online.costs import flops_per_sample, peak_mib
 from ctta.online.loop import clean_error_pct, run_online
 from ctta.online.observers import Mode, Observer, Progress, WandbTracking
 from ctta.online.trace import Trace
+from ctta.online.window import Window
 from ctta.places import cache_dir, runs_dir, saving
 from ctta.results.artefacts import prepare
 from ctta.results.compare import Verdict, compare
 from ctta.results.environment import environment
+from ctta.results.exclusive import RunWatch
 from ctta.results.identity import run_identity
 from ctta.results.metrics import METRICS_VERSION, error_by_domain, samples_per_second, summarise
 from ctta.results.pictures import error_over_stream, error_per_corruption
@@ -64,11 +68,18 @@ class Experiment:
         whole_number(config["seed"], "seed", at_least=0)
         self.window = whole_number(config["online"]["window"], "online.window", at_least=1)
         self.keep_logits = true_or_false(config["trace"]["logits"], "trace.logits")
-        self.threads = whole_number(config["compute"]["threads"], "compute.threads", at_least=1)
-        self.device = chosen_device(config["compute"]["device"])
-        self.dtype = DTYPES[known(config["compute"]["dtype"], "compute.dtype", DTYPES)]
-        kernel_forms = known(config["compute"]["kernels"], "compute.kernels", ("auto", "reference"))
+        compute = config["compute"]
+        self.threads = whole_number(compute["threads"], "compute.threads", at_least=1)
+        self.device = chosen_device(compute["device"])
+        self.dtype = DTYPES[known(compute["dtype"], "compute.dtype", DTYPES)]
+        kernel_forms = known(compute["kernels"], "compute.kernels", ("auto", "reference"))
         self.reference_kernels = kernel_forms == "reference"
+        self.channels_last = true_or_false(compute["channels_last"], "compute.channels_last")
+        self.compile = true_or_false(compute["compile"], "compute.compile")
+        self.prefetch = whole_number(compute["prefetch"], "compute.prefetch", at_least=0)
+        self.memory_mib = compute["memory_mib"]
+        if self.memory_mib is not None:
+            whole_number(self.memory_mib, "compute.memory_mib", at_least=1)
         check_tracking(config["tracking"])
         optimizer_is_used(config)
         self.data = build(config["dataset"], "dataset")
@@ -130,17 +141,22 @@ class Experiment:
         observers = self.observers(folder.name, store)
         with store.log(folder, earlier), kernels.recorded() as kernels_ran:
             try:
-                clean = {"clean_error_before_pct": self.clean_error(method)}
-                trace = run_online(
-                    method,
-                    self.stream,
-                    device=self.device,
-                    dtype=self.dtype,
-                    observers=observers,
-                    window=self.window,
-                    keep_logits=self.keep_logits,
-                )
-                clean["clean_error_after_pct"] = self.clean_error(method)
+                with compiling(self.compile), in_pieces(self.memory_mib):
+                    clean = {"clean_error_before_pct": self.clean_error(method)}
+                    with RunWatch(cache_dir(self.config["paths"]["cache"])) as watch:
+                        trace = run_online(
+                            method,
+                            self.stream,
+                            device=self.device,
+                            dtype=self.dtype,
+                            observers=observers,
+                            window=self.window,
+                            keep_logits=self.keep_logits,
+                            prefetch=self.prefetch,
+                        )
+                        exclusive = watch.exclusive()
+                    clean["clean_error_after_pct"] = self.clean_error(method)
+                costs = self.costs(method, trace, exclusive, kernels_ran)
             except (Exception, KeyboardInterrupt) as error:
                 reason = in_words(error)
                 log.debug("%s", reason, exc_info=True)
@@ -155,7 +171,7 @@ class Experiment:
             finally:
                 for observer in observers:
                     observer.close()
-            result = Result(**record, **finished(trace, clean, self.device, kernels_ran))
+            result = Result(**record, **finished(trace, clean, costs))
             store.keep(folder, result, trace)
             log.debug("finished: error %.2f %%", result.metrics["error_pct"])
         return result
@@ -165,6 +181,8 @@ class Experiment:
         cache = cache_dir(self.config["paths"]["cache"])
         model = build(self.config["model"], "model", data=self.data, cache=cache)
         model = model.to(self.device)
+        if self.channels_last:
+            model = model.to(memory_format=torch.channels_last)
         method = build(self.config["method"], "method", model=model, seed=self.config["seed"])
         artefact = None
         if method.uses_source_data:
@@ -220,6 +238,50 @@ class Experiment:
             method, images, labels, batch_size=size, device=self.device, dtype=self.dtype
         )
 
+    def costs(
+        self, method: Method, trace: Trace, exclusive: bool | None, kernels_ran: set[str]
+    ) -> CostRecord:
+        """What the run took; the method is used up."""
+        if exclusive is False:
+            log.info("time not exclusive: another run was under way on this machine")
+
+        def mean(column: str) -> float:
+            return float(np.mean(trace.batches[column]))
+
+        def per_sample(column: str) -> float:
+            return float(np.sum(trace.batches[column]) / len(trace))
+
+        return CostRecord(
+            adapt_seconds=mean("adapt_seconds"),
+            data_seconds=mean("data_seconds"),
+            samples_per_second=samples_per_second(trace),
+            exclusive=exclusive,
+            forwards=mean("forwards"),
+            backwards=mean("backwards"),
+            forwards_per_sample=per_sample("forward_images"),
+            backwards_per_sample=per_sample("backward_images"),
+            peak_mib=peak_mib(self.device),
+            flops_per_sample=self.flops_per_sample(method),  # after the peak: it has its own
+            kernels=sorted(kernels_ran),
+        )
+
+    def flops_per_sample(self, method: Method) -> float | None:
+        """Of the first batch, which the method takes again from its start; None: it failed.
+
+        A count made beside the run would slow it down, and one on a copy before it needs the
+        copy's memory.
+        """
+        try:
+            method.reset()
+            x = next(self.stream.firsts()).x.to(self.device)
+            adapt = method if self.window == 1 else Window(method, self.window)
+            with network_dtype(self.dtype):
+                return flops_per_sample(adapt, x)
+        except Exception as error:  # a finished run is not lost over its count
+            log.warning("the FLOPs of a step could not be counted: %s", in_words(error))
+            log.debug("", exc_info=True)
+            return None
+
     def observers(self, title: str, store: RunStore) -> list[Observer]:
         """Progress and tracking, as configured."""
         chosen: list[Observer] = []
@@ -259,29 +321,15 @@ def failed(reason: str) -> dict[str, Any]:
     return {"status": "failed", "reason": reason, "trace_sha256": None, **empty}
 
 
-def finished(
-    trace: Trace, clean: dict[str, float], device: torch.device, kernels_ran: set[str]
-) -> dict[str, Any]:
+def finished(trace: Trace, clean: dict[str, float], costs: CostRecord) -> dict[str, Any]:
     """The part of a result that follows from the run."""
     forgetting = clean["clean_error_after_pct"] - clean["clean_error_before_pct"]
-
-    def mean(column: str) -> float:
-        return float(np.mean(trace.batches[column]))
-
     return {
         "status": "finished",
         "reason": None,
         "metrics": {**summarise(trace), **clean, "forgetting_pct": forgetting},
         "error_by_domain": error_by_domain(trace),
-        "costs": CostRecord(
-            adapt_seconds=mean("adapt_seconds"),
-            data_seconds=mean("data_seconds"),
-            samples_per_second=samples_per_second(trace),
-            forwards=mean("forwards"),
-            backwards=mean("backwards"),
-            peak_mib=peak_mib(device),
-            kernels=sorted(kernels_ran),
-        ),
+        "costs": costs,
         "trace_sha256": trace.sha256(),
     }
 

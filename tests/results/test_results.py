@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from ctta.online.trace import SAMPLE_COLUMNS, Trace
+from ctta.online.trace import BATCH_COLUMNS, SAMPLE_COLUMNS, Trace
 from ctta.results.compare import compare
 from ctta.results.environment import environment
 from ctta.results.identity import run_identity
@@ -42,8 +42,12 @@ RECORD = {
         "adapt_seconds": 0.1,
         "data_seconds": 0.1,
         "samples_per_second": 10.0,
+        "exclusive": True,
         "forwards": 1.0,
         "backwards": 1.0,
+        "forwards_per_sample": 1.0,
+        "backwards_per_sample": 1.0,
+        "flops_per_sample": 1e6,
         "peak_mib": 100.0,
         "kernels": ["cpu"],
     },
@@ -109,10 +113,7 @@ def trace(n=60, segments=3):
     }
     samples["segment"] = samples["domain"] = np.arange(n) * segments // n
     samples["label"] = np.arange(n) % 2
-    batches = {
-        name: np.ones(4)
-        for name in ("batch_size", "adapt_seconds", "data_seconds", "forwards", "backwards")
-    }
+    batches = {name: np.ones(4) for name in BATCH_COLUMNS}
     return Trace(samples, batches, ("fog-5", "snow-3", "frost-5"), 2)
 
 
@@ -176,6 +177,7 @@ def identity(**changes):
 
 def test_identity_follows_what_decides_numbers():
     assert identity() == identity(paths=2, tracking=2, progress=False)
+    assert identity() == identity(compute={"a": 1, "prefetch": 2})
     for key in ("seed", "dataset", "stream", "model", "method", "online", "compute"):
         assert identity(**{key: {"a": 2}}) != identity()
 

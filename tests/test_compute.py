@@ -1,0 +1,102 @@
+"""The keys of the group `compute` as a user meets them, and the costs that a run records."""
+
+import threading
+
+import pytest
+import torch
+
+from ctta.results.exclusive import RunWatch
+from ctta.results.result import Result
+
+QUICK = ["dataset.n_images=32", "stream.batch_size=16", "dataset.corruptions=[fog,contrast]"]
+
+
+@pytest.fixture
+def run(ctta, tmp_path):
+    """Call `ctta run` with overrides; returns its record."""
+
+    def call(*overrides):
+        before = {*(tmp_path / "runs").glob("*/result.json")}
+        status, out, err = ctta("run", *QUICK, *overrides)
+        assert status == 0, out + err
+        (path,) = {*(tmp_path / "runs").glob("*/result.json")} - before
+        return Result.load(path)
+
+    return call
+
+
+def test_channels_last_gives_the_same_error(run):
+    plain, last = run("method=tent"), run("method=tent", "compute.channels_last=true")
+    assert last.metrics["error_pct"] == plain.metrics["error_pct"]
+    assert last.metrics["nll"] == pytest.approx(plain.metrics["nll"], rel=1e-4)
+
+
+def test_prefetched_batches_give_the_same_bits_and_are_the_same_run(run, ctta, tmp_path):
+    plain = run("method=tent")
+    status, _, err = ctta("run", *QUICK, "method=tent", "compute.prefetch=2", "--force")
+    assert status == 0
+    assert "finished already" not in err
+    (path,) = (tmp_path / "runs").glob("*/result.json")
+    assert Result.load(path).trace_sha256 == plain.trace_sha256
+    assert not [t for t in threading.enumerate() if t.name.startswith("ctta-prefetch")]
+
+
+def test_a_memory_bound_keeps_the_error_of_a_transformer(run):
+    plain, split = (
+        run("method=tent", "model=digits_vit", *more) for more in ([], ["compute.memory_mib=1"])
+    )
+    assert split.metrics["error_pct"] == plain.metrics["error_pct"]
+    assert split.metrics["nll"] == pytest.approx(plain.metrics["nll"], rel=1e-4)
+    assert split.costs.forwards == plain.costs.forwards
+    assert split.costs.flops_per_sample == plain.costs.flops_per_sample
+
+
+def test_a_memory_bound_is_refused_where_the_batch_counts(ctta):
+    status, _, err = ctta("run", *QUICK, "method=tent", "compute.memory_mib=1")
+    assert status != 0
+    assert "Traceback" not in err
+    assert "compute.memory_mib=null" in err
+
+
+def test_the_network_is_compiled_where_that_is_asked_for(run, monkeypatch):
+    from ctta.models import compiling
+
+    torch._dynamo.reset()
+    eager, used = torch.compile(compiling.plain, backend="eager"), []
+    monkeypatch.setattr(compiling, "compiled", lambda: used.append(1) or eager)
+    plain = run("method=tent")
+    assert not used
+    assert run("method=tent", "compute.compile=true").trace_sha256 == plain.trace_sha256
+    assert used
+
+
+def test_a_record_counts_passes_and_flops_a_sample(run):
+    source, tent, cotta = (
+        run(f"method={name}", *more)
+        for name, *more in (["source"], ["tent"], ["cotta", "method.n_views=3"])
+    )
+    forward = source.costs.flops_per_sample
+    assert forward > 1e5
+    assert (source.costs.forwards_per_sample, source.costs.backwards_per_sample) == (1, 0)
+    assert (tent.costs.forwards_per_sample, tent.costs.backwards_per_sample) == (1, 1)
+    # Its backward needs no gradients of the weights, nor of the images.
+    assert 1.5 * forward < tent.costs.flops_per_sample < 2 * forward
+    # Student, anchor, and the teacher on the image or on its views.
+    assert 3 <= cotta.costs.forwards_per_sample <= 5
+    assert cotta.costs.flops_per_sample > 4 * forward
+
+
+def test_flops_that_cannot_be_counted_do_not_cost_the_run(run, monkeypatch):
+    from ctta.results import run as module
+
+    def fail(*_):
+        raise RuntimeError("no formula")
+
+    monkeypatch.setattr(module, "flops_per_sample", fail)
+    assert run("method=source").costs.flops_per_sample is None
+
+
+def test_a_run_beside_another_is_marked(run, digits_cache):
+    assert run("method=source").costs.exclusive is True
+    with RunWatch(digits_cache):
+        assert run("method=norm").costs.exclusive is False
