@@ -3,7 +3,7 @@
 Every function takes sequences of tensors of equal shapes, as a model's parameters come, and is
 dispatched once: `use_reference` -> the plain torch form that defines the meaning; CUDA tensors with
 CuPy at hand -> the device form; CPU tensors -> the compiled form; anything else (other types,
-strided tensors) -> the plain form. All forms give the same bits.
+tensors with gaps or of unlike strides) -> the plain form. All forms give the same bits.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ctta.kernels.draws import RESTORE, Draw
+from ctta.kernels.strides import contiguous, in_order_of_memory
 
 __all__ = [
     "RESTORE",
@@ -79,7 +80,7 @@ def fastest(groups: Sequence[Sequence[Tensor | None]], narrow_student: bool) -> 
     """The name of the fastest form that can take all the tensors; the teacher's group is first."""
     present = [t for group in groups for t in group if t is not None]
     devices = {t.device for t in present}
-    if len(devices) != 1 or not all(t.is_contiguous() for t in present):
+    if len(devices) != 1 or not contiguous(present):
         return "reference"
     kind = devices.pop().type
     types = {t.dtype for t in present if t.dtype != torch.bool}
@@ -114,7 +115,7 @@ def ema_(
         student: of the same shapes.
         decay: one for all, or one a tensor.
     """
-    mine, theirs = list(teacher), list(student)
+    mine, theirs = in_order_of_memory([*teacher], [*student])
     form(mine, theirs, narrow_student=True).ema_(mine, theirs, each(decay, mine))
     written(mine)
 
@@ -122,8 +123,13 @@ def ema_(
 @torch.no_grad()
 def restore_(parameters: Iterable[Tensor], start: Iterable[Tensor], draw: Draw) -> None:
     """The elements that ``draw`` chooses go back to their start."""
-    own, source = list(parameters), list(start)
-    form(own, source).restore_(own, source, draw)
+    own = list(parameters)
+    rows = [p.contiguous() for p in own]  # a draw numbers the elements row by row
+    source = [p.contiguous() for p in start]
+    form(rows, source).restore_(rows, source, draw)
+    for parameter, row in zip(own, rows, strict=True):
+        if row is not parameter:
+            parameter.copy_(row)
     written(own)
 
 
@@ -132,7 +138,7 @@ def restore_where_(
     parameters: Iterable[Tensor], start: Iterable[Tensor], masks: Iterable[Tensor]
 ) -> None:
     """The elements whose mask is true go back to their start."""
-    own, source, where = list(parameters), list(start), list(masks)
+    own, source, where = in_order_of_memory([*parameters], [*start], [*masks])
     form(own, source, where).restore_where_(own, source, where)
     written(own)
 
@@ -147,6 +153,10 @@ def ema_restore_(
 ) -> None:
     """`ema_` of the teacher, then `restore_` of the student, in one pass."""
     mine, theirs, source = list(teacher), list(student), list(start)
+    if not contiguous(mine, theirs, source):
+        ema_(mine, theirs, decay)
+        restore_(theirs, source, draw)
+        return
     chosen = form(mine, theirs, source, narrow_student=True)
     chosen.ema_restore_(mine, theirs, source, each(decay, mine), draw)
     written([*mine, *theirs])
@@ -166,7 +176,7 @@ def squared_quantile(
     Returns:
         A 0-dim tensor on the gradients' device; nothing waits for the device.
     """
-    own, shapes = list(gradients), list(like)
+    own, shapes = in_order_of_memory([*gradients], [*like])
     found: Tensor = form(own, shapes).squared_quantile(own, shapes, level)
     return found
 
@@ -194,7 +204,7 @@ def fisher_restore_(
         twice: the teacher then moves a second time, but takes the student's value where that was
             put back.
     """
-    mine, theirs, source, own = list(teacher), list(student), list(start), list(gradients)
+    mine, theirs, source, own = in_order_of_memory([*teacher], [*student], [*start], [*gradients])
     chosen = form(mine, theirs, source, own, [threshold])
     name = "fisher_restore_twice_" if twice else "fisher_restore_"
     getattr(chosen, name)(mine, theirs, source, own, threshold, decay)
@@ -210,7 +220,7 @@ def masked_ema_(
     decay: float,
 ) -> None:
     """`ema_` of those elements whose squared gradient is strictly below ``threshold``."""
-    mine, theirs, own = list(teacher), list(student), list(gradients)
+    mine, theirs, own = in_order_of_memory([*teacher], [*student], [*gradients])
     form(mine, theirs, own, [threshold]).masked_ema_(mine, theirs, own, threshold, decay)
     written(mine)
 
@@ -226,9 +236,10 @@ def quadratic_prior_(
     """Add the gradient of ``scale sum weights (parameter - mean)^2`` to ``gradients``.
 
     Returns:
-        The sum without ``scale``, float64, 0-dim, added up in a fixed order on each kind of device.
+        The sum without ``scale``, float64, 0-dim, added up in a fixed order on each kind of device
+        and for each layout.
     """
-    own, at, centre, weight = list(gradients), list(parameters), list(mean), list(weights)
+    own, at, centre, weight = in_order_of_memory([*gradients], [*parameters], [*mean], [*weights])
     value: Tensor = form(own, at, centre, weight).quadratic_prior_(own, at, centre, weight, scale)
     written(own)
     return value

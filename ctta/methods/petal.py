@@ -134,12 +134,12 @@ class PETAL(CoTTA):
     @torch.no_grad()
     def install(self, artefact: Artefact, source: SourceData) -> None:
         self.source_model = self.precision = None
-        for name, parameter in self.model.named_parameters():
+        for name in self.prior_mean:
             mean, variance = artefact[f"mean/{name}"], artefact[f"variance/{name}"]
             assert isinstance(mean, Tensor)
             assert isinstance(variance, Tensor)
-            self.prior_mean[name] = mean.to(parameter)
-            self.prior_variance[name] = variance.to(parameter)
+            self.prior_mean[name].copy_(mean)
+            self.prior_variance[name].copy_(variance)
             for part in (self.model, self.teacher, self.anchor):
                 part.get_parameter(name).copy_(mean)
             if name in self.restore.start:

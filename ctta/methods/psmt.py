@@ -130,4 +130,4 @@ class PSMT(Method):
     def install(self, artefact: Artefact, source: SourceData) -> None:
         for name, value in artefact.items():
             assert isinstance(value, Tensor)
-            self.fisher[name] = value.to(self.fisher[name])
+            self.fisher[name].copy_(value)

@@ -182,12 +182,10 @@ def test_a_write_raises_the_version_counter():
         loss.backward()
 
 
-def test_strided_and_half_tensors_take_the_reference():
-    image = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
-    for one, other in ((image, image.clone()), (torch.randn(5).half(), torch.randn(5).half())):
-        with kernels.recorded() as ran:
-            kernels.ema_([one.clone(memory_format=torch.preserve_format)], [other], 0.9)
-        assert ran == {"reference"}
+def test_half_tensors_take_the_reference():
+    with kernels.recorded() as ran:
+        kernels.ema_([torch.randn(5).half()], [torch.randn(5).half()], 0.9)
+    assert ran == {"reference"}
 
 
 def test_bfloat16_student_moves_a_float32_teacher():

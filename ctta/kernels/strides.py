@@ -1,0 +1,37 @@
+"""Strided tensors (channels last) as contiguous ones, so that they need no form of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+Group = Sequence[Tensor | None]
+
+
+def contiguous(*groups: Group) -> bool:
+    """Whether all tensors lie row by row."""
+    return all(t is None or t.is_contiguous() for group in groups for t in group)
+
+
+def in_order_of_memory(*groups: Group) -> list[list[Any]]:
+    """The groups, tensor by tensor as views whose dimensions follow the memory.
+
+    For updates that treat elements one by one, in whatever order. Where the tensors of one place
+    have no gaps and one layout, their views are contiguous; else they stay as they are.
+    """
+    if contiguous(*groups):
+        return [list(group) for group in groups]
+    places = [as_one_layout(place) for place in zip(*groups, strict=True)]
+    return [list(group) for group in zip(*places, strict=True)]
+
+
+def as_one_layout(place: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    """The tensors of one place, permuted as the first of them lies."""
+    first = next((t for t in place if t is not None), None)
+    if first is None or contiguous(place):
+        return place
+    order = sorted(range(first.ndim), key=first.stride, reverse=True)
+    views = tuple(None if t is None else t.permute(order) for t in place)
+    return views if contiguous(views) else place
