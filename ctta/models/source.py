@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -47,6 +48,28 @@ def heard(listener: Listener) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
+class SourceError:
+    """Error of the unadapted model on a corrupted or shifted data set, as published.
+
+    Attributes:
+        data: the data set's name.
+        error_pct: mean over the domains at severity 5, where it has severities.
+        source: where the number was read.
+        resize: what the loader did to the files on top of decoding them: ``none`` or ``256``
+            (resized to 256, centre-cropped to 224).
+        list_sha256: of the list of images, or None: all images.
+        normalised: whether the images were normalised.
+    """
+
+    data: str
+    error_pct: float
+    source: str
+    resize: str = "none"
+    list_sha256: str | None = None
+    normalised: bool = True
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """What a record must know of a source model.
 
@@ -57,6 +80,18 @@ class ModelCard:
         weights_sha256: of all parameters and buffers, see `weights_hash`.
         licence: of the weights.
         clean_error_pct: expected on the clean test set, or None.
+        weights_tag: the publisher's name of the weights.
+        source: where they are published.
+        file_sha256: of the file that was read, or None: there was none.
+        verified: whether that is the checksum that was expected of the file.
+        mean: channel means that the model takes off, or None: it normalises nothing.
+        std: channel deviations that it divides by, or None.
+        resize: shorter side that clean images are resized to, or None.
+        crop: side of the centre crop after that, or None.
+        classes: name of the list of classes.
+        classes_sha256: of their names in the order of the outputs, one a line; None: no names.
+        source_errors: published errors of the unadapted model.
+        deviations: what is not as published, one sentence each; a run with any is no reproduction.
     """
 
     name: str
@@ -65,10 +100,23 @@ class ModelCard:
     weights_sha256: str
     licence: str = "unknown"
     clean_error_pct: float | None = None
+    weights_tag: str | None = None
+    source: str | None = None
+    file_sha256: str | None = None
+    verified: bool = False
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    resize: int | None = None
+    crop: int | None = None
+    classes: str | None = None
+    classes_sha256: str | None = None
+    source_errors: tuple[SourceError, ...] = ()
+    deviations: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-able values."""
-        return {**asdict(self), "image_shape": list(self.image_shape)}
+        """As JSON values."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return values
 
 
 class SourceModel(nn.Module):
@@ -128,7 +176,10 @@ class SourceModel(nn.Module):
     @property
     def n_features(self) -> int:
         """D, the columns of the head's weight."""
-        weight: Tensor = next(self.head.parameters())
+        weight = getattr(self.head, "weight", None)  # made from two parameters where it is normed
+        if weight is None:
+            weight = next(self.head.parameters())
+        assert isinstance(weight, Tensor)
         return weight.shape[1]
 
     @property
@@ -238,6 +289,8 @@ class WrappedModel(SourceModel):
             n_classes=0 if weight is None else len(weight),
             weights_sha256=weights_hash(self),
             licence=licence,
+            mean=None if mean is None else tuple(mean),
+            std=None if std is None else tuple(std),
         )
 
     @property

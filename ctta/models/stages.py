@@ -5,16 +5,17 @@ from __future__ import annotations
 from torch import nn
 
 MOST_STAGES = 4  # of a row of equal blocks, as in a ResNet: ViT-B/16 ends with blocks 9 to 11
+LARGEST_SHARE = 0.95  # of a row: a member with more is a network of its own, to be looked into
 
 
 def stages_of(module: nn.Module, head: str) -> list[list[str]]:
     """Groups of module names in the order of definition, from the stem to what the head receives.
 
     The body is the shallowest row of numbered siblings (``layer1`` .. ``layer4``, ``blocks.0`` ..
-    ``blocks.11``) that holds more than half of the parameters. Each of them begins a stage; a row
-    of blocks of one class is cut into four. What stands before the row is a stage of its own, what
-    stands between or behind belongs to the stage before it. Without such a row, every child is a
-    stage. Modules without parameters are in none.
+    ``blocks.11``) that holds more than half of the parameters, and not nearly all of them in one of
+    its members. Each of them begins a stage; a row of blocks of one class is cut into four. What
+    stands before the row is a stage of its own, what stands between or behind belongs to the stage
+    before it. Without such a row, every child is a stage. Modules without parameters are in none.
 
     Args:
         module: the network.
@@ -44,7 +45,8 @@ def numbered_row(module: nn.Module, head: str) -> tuple[str, list[str]]:
             if child != stem and sizes[name] and not within(head, name):
                 rows.setdefault(stem, []).append(name)
         for row in rows.values():
-            if len(row) > 1 and 2 * sum(sizes[name] for name in row) > whole:
+            held = sum(sizes[name] for name in row)
+            if 2 * held > whole and max(sizes[name] for name in row) <= LARGEST_SHARE * held:
                 return owner, row
     return "", []
 

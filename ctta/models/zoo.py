@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ctta.data.digits import DigitsC
+from ctta.models.checkpoint import load_weights, read_weights
 from ctta.models.digits import TinyCNN
 from ctta.models.source import ModelCard, SourceModel, WrappedModel, weights_hash
 from ctta.models.training import RECIPE_VERSION, Report, train
@@ -137,14 +138,21 @@ def timm_model(*, name: str, pretrained: bool = True) -> SourceModel:
     """Any timm classifier by its full tag.
 
     Raises:
-        ValueError: no such model, or its weights cannot be fetched.
+        ValueError: no such model, trained weights without a tag (timm has given other weights to
+            the same short name), or weights that cannot be fetched.
     """
     import timm
 
-    if not timm.is_model(name.partition(".")[0]):
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
         near = difflib.get_close_matches(name, timm.list_models(), n=6)
         raise ValueError(
             f"model.name: timm has no {name!r}; similar names: {', '.join(near) or 'none'}"
+        )
+    tags = timm.list_pretrained(f"{architecture}.*")
+    if pretrained and (not tag or name not in tags):
+        raise ValueError(
+            f"model.name: expected a full tag, one of {', '.join(tags) or '(none)'}, got {name!r}"
         )
     module = fetched(lambda: timm.create_model(name, pretrained=pretrained), name, pretrained)
     settings = timm.data.resolve_model_data_config(module)
@@ -158,25 +166,39 @@ def timm_model(*, name: str, pretrained: bool = True) -> SourceModel:
     ).eval()
 
 
-def torchvision_model(*, name: str, pretrained: bool = True) -> SourceModel:
-    """Any torchvision classifier; weights are the library's default ones.
+def torchvision_model(*, name: str, weights: str, pretrained: bool = True) -> SourceModel:
+    """Any torchvision classifier, with the preprocessing that belongs to its weights.
+
+    Args:
+        name: of the architecture.
+        weights: tag of the weights, as ``IMAGENET1K_V1``; ``DEFAULT`` changes with torchvision.
+        pretrained: false: the network is not trained.
 
     Raises:
-        ValueError: no such model, or its weights cannot be fetched.
+        ValueError: no such model or tag, or weights that cannot be fetched.
     """
     from torchvision import models
 
     known = models.list_models(module=models)
     if name not in known:
         raise ValueError(f"model.name: torchvision has no {name!r}; it has {', '.join(known)}")
-    weights = "DEFAULT" if pretrained else None
-    module = fetched(lambda: models.get_model(name, weights=weights), name, pretrained)
+    tags = models.get_model_weights(name)
+    if weights not in tags.__members__:
+        raise ValueError(
+            f"model.weights: {name} has {', '.join(tags.__members__)}, got {weights!r}"
+        )
+    chosen = tags[weights]
+    module = fetched(
+        lambda: models.get_model(name, weights=chosen if pretrained else None), name, pretrained
+    )
+    transform = chosen.transforms()
+    side = transform.crop_size[0]
     return WrappedModel(
         module,
-        name=f"torchvision/{name}",
-        image_shape=(3, 224, 224),
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+        name=f"torchvision/{name}.{chosen.name}",
+        image_shape=(3, side, side),
+        mean=transform.mean,
+        std=transform.std,
         licence="BSD-3-Clause",
     ).eval()
 
@@ -222,14 +244,9 @@ def custom_model(
     if weights is not None:
         path = Path(weights)
         try:
-            state = (
-                load_file(path)
-                if path.suffix == ".safetensors"
-                else torch.load(path, map_location="cpu", weights_only=True)
-            )
-            module.load_state_dict(state)
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise ValueError(f"model.weights: {path} cannot be loaded: {error}") from error
+            load_weights(module, read_weights(path), path)
+        except ValueError as error:
+            raise ValueError(f"model.weights: {error}") from error
     if isinstance(module, SourceModel):
         return module.eval()
     shape = (image_shape[0], image_shape[1], image_shape[2])  # a list where it comes from YAML

@@ -10,7 +10,8 @@ from ctta.build import build
 from ctta.kernels import recorded, use_reference
 from ctta.models import compiling
 from ctta.models.pieces import Pieces, in_pieces
-from ctta.models.source import heard, network_dtype
+from ctta.models.resnet_gn import ResNetGN
+from ctta.models.source import WrappedModel, heard, network_dtype
 from ctta.testing import batches, check_method, prepared, tiny_cnn, tiny_vit
 
 METHODS = sorted(path.stem for path in (asset_dir("configs") / "method").glob("*.yaml"))
@@ -159,3 +160,30 @@ def test_no_forward_builds_a_graph_for_nothing(name, tiny):
     assert forwards
     if name not in ("deyo", "eata", "eta", "rdumb"):  # these may select none of the samples
         assert sum(forwards) == len(gradients)
+
+
+def group_norm_model():
+    """A network whose only norms are group norms, with fixed weights, and sure of its answers."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.manual_seed(0)
+        module = ResNetGN(depth=8, n_groups=8, num_classes=5).requires_grad_(False)
+        module.fc.weight.mul_(20)
+    return WrappedModel(module.requires_grad_(True).eval(), name="gn", image_shape=(3, 16, 16))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_network_with_group_norm_is_adapted(name):
+    model = group_norm_model()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    method = prepared(maker(name))(model)
+    for x in batches(3):
+        logits = method(x)
+        assert torch.isfinite(logits).all()
+    assert method.predict(x).shape == logits.shape
+    moved = {
+        k for k, v in method.model.state_dict().items() if not torch.equal(v, before.get(k, v))
+    }
+    if name in ("deyo", "eata", "eta", "frozen", "rdumb", "sar", "tent"):
+        norms = {n for n, m in method.model.named_modules() if isinstance(m, torch.nn.GroupNorm)}
+        assert moved
+        assert {key.rpartition(".")[0] for key in moved} <= norms

@@ -1,5 +1,6 @@
 """Source models: features and head, the trained digits, the cache, hubs, own modules."""
 
+import copy
 import json
 
 import pytest
@@ -12,8 +13,12 @@ from ctta.data.source import SourceData
 from ctta.models import zoo
 from ctta.models.digits import TinyCNN
 from ctta.models.digits_vit import TinyViT
+from ctta.models.domainnet_resnet import DomainNetResNet50, WeightNormLinear
+from ctta.models.resnet_gn import ResNetGN
+from ctta.models.resnext import ResNeXt
 from ctta.models.source import WrappedModel, weights_hash
 from ctta.models.training import train
+from ctta.models.wide_resnet import WideResNet
 
 VIT = {
     "img_size": 16,
@@ -25,6 +30,19 @@ VIT = {
 }
 
 
+def torchvision(name):
+    return zoo.torchvision_model(name=name, weights="IMAGENET1K_V1", pretrained=False)
+
+
+def domainnet():
+    module = DomainNetResNet50(num_classes=7, bottleneck=16)
+    return WrappedModel(module, name="m", image_shape=(3, 64, 64), head="fc")
+
+
+def wrapped(module):
+    return WrappedModel(module, name="m", image_shape=(3, 32, 32))
+
+
 @pytest.mark.parametrize(
     ("make", "side"),
     [
@@ -32,11 +50,27 @@ VIT = {
         (lambda: TinyViT(**VIT), 16),
         (lambda: zoo.timm_model(name="resnet10t", pretrained=False), 64),
         (lambda: zoo.timm_model(name="vit_tiny_patch16_224", pretrained=False), 224),
-        (lambda: zoo.torchvision_model(name="resnet18", pretrained=False), 64),
-        (lambda: zoo.torchvision_model(name="vit_b_32", pretrained=False), 224),
-        (lambda: zoo.torchvision_model(name="swin_t", pretrained=False), 64),
+        (lambda: torchvision("resnet18"), 64),
+        (lambda: torchvision("vit_b_32"), 224),
+        (lambda: torchvision("swin_t"), 64),
+        (lambda: wrapped(WideResNet(depth=10, width=1, num_classes=5)), 32),
+        (lambda: wrapped(ResNeXt(depth=11, cardinality=2, base_width=8, num_classes=5)), 32),
+        (lambda: wrapped(ResNetGN(depth=8, n_groups=8, num_classes=5)), 32),
+        (domainnet, 64),
     ],
-    ids=["cnn", "vit", "timm-cnn", "timm-vit", "tv-resnet", "tv-vit", "tv-swin"],
+    ids=[
+        "cnn",
+        "vit",
+        "timm-cnn",
+        "timm-vit",
+        "tv-resnet",
+        "tv-vit",
+        "tv-swin",
+        "wrn",
+        "resnext",
+        "gn",
+        "domainnet",
+    ],
 )
 def test_head_of_features_is_forward(make, side):
     model = make().eval()
@@ -44,7 +78,7 @@ def test_head_of_features_is_forward(make, side):
     with torch.no_grad():
         logits, features = model(x), model.features(x)
         assert torch.equal(model.head(features), logits)
-    assert features.ndim == 2
+    assert features.shape == (2, model.n_features)
     assert logits.shape == (2, model.card.n_classes)
     assert json.dumps(model.card.to_dict())
 
@@ -62,6 +96,28 @@ def test_normalisation_is_inside():
     x = torch.rand(4, 3, 2, 2)
     assert torch.equal(model(x), inner((x - 0.5) / 0.25))
     assert model.card.n_classes == 3
+
+
+def test_a_library_models_normalisation_and_tag_are_those_of_its_weights():
+    model = torchvision("resnet18")
+    assert model.card.name == "torchvision/resnet18.IMAGENET1K_V1"
+    assert (model.card.mean, model.card.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    tagged = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+    assert zoo.timm_model(name=tagged, pretrained=False).card.mean == (0.5, 0.5, 0.5)
+
+
+def test_a_weight_normed_head_can_be_copied_and_trained():
+    head = WeightNormLinear(4, 3)
+    twin = copy.deepcopy(head)
+    x = torch.rand(5, 4)
+    assert torch.equal(head(x), twin(x))
+    with torch.no_grad():
+        twin.weight_v.mul_(2)
+        assert torch.allclose(head(x), twin(x))  # a length of its own
+        twin.weight_g.mul_(2)
+    assert torch.allclose(2 * (head(x) - head.bias), twin(x) - twin.bias)
+    twin(x).sum().backward()
+    assert twin.weight_g.grad.abs().sum() > 0
 
 
 def test_a_model_without_a_linear_head_is_named():
@@ -153,7 +209,16 @@ def test_a_cache_that_cannot_be_made_is_one_clear_line(tmp_path):
     [
         (lambda: zoo.digits_model(architecture="mlp"), "expected one of cnn, vit, got 'mlp'"),
         (lambda: zoo.timm_model(name="resnet99"), "timm has no 'resnet99'; similar names: resnet"),
-        (lambda: zoo.torchvision_model(name="resnet99"), "torchvision has no 'resnet99'"),
+        (
+            lambda: zoo.timm_model(name="vit_base_patch16_224"),
+            r"expected a full tag, one of .*augreg_in21k_ft_in1k.*, got 'vit_base_patch16_224'",
+        ),
+        (lambda: zoo.timm_model(name="vit_base_patch16_224.mine"), "expected a full tag"),
+        (lambda: torchvision("resnet99"), "torchvision has no 'resnet99'"),
+        (
+            lambda: zoo.torchvision_model(name="resnet50", weights="V1"),
+            "resnet50 has IMAGENET1K_V1, IMAGENET1K_V2.*, got 'V1'",
+        ),
         (lambda: zoo.custom_model(target="no.module:make"), r"model\.target: expected package"),
         (lambda: zoo.custom_model(target="torch.nn:Nothing"), r"model\.target: expected package"),
         (

@@ -9,11 +9,16 @@ import torchvision
 from torch import nn
 
 from ctta.models import zoo
+from ctta.models.cards import PUBLISHED
 from ctta.models.digits import TinyCNN
 from ctta.models.digits_vit import TinyViT
 from ctta.models.source import WrappedModel
 from ctta.models.stages import stages_of
 from ctta.testing import tiny_cnn, tiny_vit
+
+
+def torchvision_model(name):
+    return zoo.torchvision_model(name=name, weights="IMAGENET1K_V1", pretrained=False)
 
 
 def blocks(*numbers, of="blocks."):
@@ -23,6 +28,21 @@ def blocks(*numbers, of="blocks."):
 STAGES = {
     "resnet18": [["conv1", "bn1"], ["layer1"], ["layer2"], ["layer3"], ["layer4"]],
     "resnet50": [["conv1", "bn1"], ["layer1"], ["layer2"], ["layer3"], ["layer4"]],
+    "wrn_28_10": [["conv1"], ["block1"], ["block2"], ["block3", "bn1"]],
+    "wrn_40_2_augmix": [["conv1"], ["block1"], ["block2"], ["block3", "bn1"]],
+    "resnext_29_augmix": [["conv_1_3x3", "bn_1"], ["stage_1"], ["stage_2"], ["stage_3"]],
+    "resnet_26_gn": [["conv1"], ["layer1"], ["layer2"], ["layer3", "bn"]],
+    "resnet50_domainnet126_real": [
+        ["encoder.0.conv1", "encoder.0.bn1"],
+        *([f"encoder.0.layer{i}"] for i in (1, 2, 3)),
+        ["encoder.0.layer4", "encoder.0.fc", "encoder.1"],
+    ],
+    "vit_base_patch16_384_cifar10": [
+        ["patch_embed"],
+        *(blocks(i, i + 1, i + 2) for i in (0, 3, 6)),
+        [*blocks(9, 10, 11), "norm"],
+    ],
+    "swin_b": [*(blocks(i, of="features.") for i in range(7)), ["features.7", "norm"]],
     "densenet121": [
         ["features.conv0", "features.norm0"],
         ["features.denseblock1", "features.transition1"],
@@ -64,6 +84,8 @@ def meta_model(name):
     """A network without weights: names and shapes only."""
     library, _, inner = name.rpartition("/")
     with torch.device("meta"):
+        if name in PUBLISHED:
+            return PUBLISHED[name].make()
         if library:
             return timm.create_model(inner, pretrained=False)
         return torchvision.models.get_model(name, weights=None)
@@ -72,7 +94,8 @@ def meta_model(name):
 @pytest.mark.parametrize("name", STAGES)
 def test_stages_of_published_networks(name):
     module = meta_model(name)
-    head = [n for n, part in module.named_modules() if isinstance(part, nn.Linear)][-1]
+    head = PUBLISHED[name].head if name in PUBLISHED else None
+    head = head or [n for n, part in module.named_modules() if isinstance(part, nn.Linear)][-1]
     assert stages_of(module, head) == STAGES[name]
 
 
@@ -140,13 +163,30 @@ def test_adapters_go_beside_the_linear_maps_of_timms_attention():
 
 def test_layers_whose_weights_are_read_without_a_call_take_no_adapter():
     for name in ("swin_t", "vit_b_32"):
-        assert zoo.torchvision_model(name=name, pretrained=False).adapter_targets == []
+        assert torchvision_model(name).adapter_targets == []
 
 
 def test_adapters_of_a_cnn_go_beside_the_convolutions_that_keep_the_side():
     assert tiny_cnn().adapter_targets == ["conv1", "conv2", "conv3"]
-    targets = zoo.torchvision_model(name="resnet18", pretrained=False).adapter_targets
+    targets = torchvision_model("resnet18").adapter_targets
     assert len(targets) == 20  # all convolutions, strided and 1x1 ones included
+
+
+@pytest.mark.parametrize(
+    ("name", "n_targets"),
+    [
+        ("wrn_28_10", 28),
+        ("wrn_40_2_augmix", 40),
+        ("resnext_29_augmix", 31),
+        ("resnet_26_gn", 25),
+        ("resnet50_domainnet126_real", 53),
+    ],
+)
+def test_adapters_of_published_cnns_go_beside_all_convolutions(name, n_targets):
+    module = meta_model(name)
+    model = WrappedModel(module.to_empty(device="cpu"), name=name, image_shape=(3, 32, 32))
+    assert len(model.adapter_targets) == n_targets
+    assert n_targets == sum(isinstance(m, nn.Conv2d) for m in module.modules())
 
 
 def test_a_wrong_shape_on_the_card_is_named():
