@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class CorruptedImages(DataSet):
         corruption_seed: of the corruptions' draws; another one is another data set.
         second_jpeg: the JPEG round trip at quality 85 with which ImageNet-C was stored.
         frost_textures: folder with the photographs of the ImageNet-C scripts; None: synthetic.
-        train: training images and labels for methods with a preparation, or None.
+        train: training images and labels for methods with a preparation, what reads them, or None.
 
     Raises:
         ValueError: a shape, dtype, severity, seed or corruption that does not fit.
@@ -53,7 +53,7 @@ class CorruptedImages(DataSet):
         corruption_seed: int = 0,
         second_jpeg: bool = False,
         frost_textures: str | Path | None = None,
-        train: tuple[Tensor, Tensor] | Labelled | None = None,
+        train: tuple[Tensor, Tensor] | Callable[[], Labelled] | None = None,
     ) -> None:
         if isinstance(images, Tensor) and (
             images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3
@@ -116,8 +116,8 @@ class CorruptedImages(DataSet):
         """
         if self.train is None:
             raise ValueError(f"{self.name} has no training data; give train=(images, labels)")
-        if isinstance(self.train, Labelled):
-            return self.train
+        if callable(self.train):
+            return self.train()
         images, labels = self.train
         return Labelled(images, labels.numpy(), sha256(images, labels))
 

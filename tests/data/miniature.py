@@ -147,3 +147,81 @@ def tar_member(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size = len(content)
     archive.addfile(member, io.BytesIO(content))
+
+
+IDS = [(0, 293), (3, 17), (3, 42), (9, 7), (500, 1), (999, 49_999)]  # (class, number) of a list
+
+
+def imagenet_lines() -> list[str]:
+    """Lines of a list, the last class first."""
+    names = wnids()
+    return [f"{names[c]}/ILSVRC2012_val_{n:08}.JPEG" for c, n in reversed(IDS)]
+
+
+def imagenet_c(
+    root: Path,
+    folder: str = "ImageNet-C",
+    corruptions: tuple[str, ...] = ("fog", "speckle_noise"),
+    severities: tuple[int, ...] = (5,),
+    level: str = "",
+) -> Path:
+    """<corruption>/<severity>/<wnid>/ILSVRC2012_val_*.JPEG, 224x224, of the list's images.
+
+    Line i of severity s of corruption c is drawn from the seed 1000 c + 100 s + i.
+    """
+    for number, corruption in enumerate(corruptions):
+        for severity in severities:
+            below = root / folder / level / corruption / str(severity)
+            for i, line in enumerate(imagenet_lines()):
+                jpeg(below / line, 1000 * number + 100 * severity + i)
+    (root / "list.txt").write_text("\n".join(imagenet_lines()))
+    return root / folder
+
+
+def imagenet_val(root: Path) -> Path:
+    """imagenet/val/<wnid>/*.JPEG of other sizes, the list's images and one for each other class."""
+    folder = root / "imagenet" / "val"
+    for line in imagenet_lines():
+        jpeg(folder / line, 7, 300, 280)
+    content = jpeg(root / "one.jpg", 8, 40, 50).read_bytes()
+    for number, wnid in enumerate(wnids()):
+        (folder / wnid).mkdir(parents=True, exist_ok=True)
+        (folder / wnid / f"ILSVRC2012_val_{number:08}.JPEG").write_bytes(content)
+    return folder
+
+
+def class_folders(folder: Path, names: list[str], suffix: str, n_real: int = 3) -> Path:
+    """A folder a class with one image; the first ``n_real`` hold an image of their own."""
+    content = jpeg(folder.parent / f"filler-{folder.name}.jpg", 1, 40, 50).read_bytes()
+    for number, name in enumerate(names):
+        if number < n_real:
+            jpeg(folder / name / f"art_0{suffix}", number, 260, 300)
+        else:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            (folder / name / f"art_0{suffix}").write_bytes(content)
+    return folder
+
+
+def variant(root: Path, name: str) -> Path:
+    """ImageNet-R, -A, -V2 or -Sketch."""
+    if name == "imagenet_r":
+        return class_folders(root / "imagenet-r", wnids()[1::5], ".jpg")
+    if name == "imagenet_a":
+        return class_folders(root / "imagenet-a", wnids()[2::5], ".jpg")
+    if name == "imagenet_sketch":
+        return class_folders(root / "ImageNet-Sketch" / "sketch", wnids(), ".JPEG")
+    folder = root / "imagenet-v2" / "imagenetv2-matched-frequency-format-val"
+    return class_folders(folder, [str(n) for n in range(1000)], ".jpeg")
+
+
+def domainnet(root: Path, n: int = 4) -> Path:
+    """DomainNet-126/<domain>/<class>/<file>.jpg and the lists, without a final line feed."""
+    folder = root / "DomainNet-126"
+    for number, domain in enumerate(("clipart", "painting", "real", "sketch")):
+        lines = []
+        for i in range(n):
+            name = f"{domain}/bird/{domain}_032_{i:06}.jpg"
+            jpeg(folder / name, 10 * number + i, 270, 230)
+            lines.append(f"{name} {11 + i}")
+        (folder / f"{domain}_list.txt").write_text("\n".join(lines))
+    return folder
