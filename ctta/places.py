@@ -20,6 +20,11 @@ def runs_dir(chosen: str | os.PathLike[str] | None = None) -> Path:
     return place(chosen, "CTTA_RUNS", Path("runs"))
 
 
+def data_dir(chosen: str | os.PathLike[str] | None = None) -> Path:
+    """The data sets: ``chosen``, else ``CTTA_DATA``, else ``data`` in the current folder."""
+    return place(chosen, "CTTA_DATA", Path("data"))
+
+
 def place(chosen: str | os.PathLike[str] | None, variable: str, default: Path) -> Path:
     """The first of ``chosen``, the environment's ``variable`` and ``default`` that is given."""
     return Path(chosen or os.environ.get(variable) or default).expanduser()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,26 +12,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ctta.data.base import DataSet, Labelled, checked_severity, domains, sha256
 from ctta.data.corruptions import CORRUPTIONS, RECIPE_VERSION, VALIDATION_CORRUPTIONS, corrupt
-from ctta.data.source import SourceData
+from ctta.data.corruptions.frost_textures import FILES
+from ctta.data.images import Images, Pixels
 
-SEVERITIES = (1, 2, 3, 4, 5)
 
-
-class CorruptedImages:
+class CorruptedImages(DataSet):
     """A clean test set whose domains are its corruptions.
 
     The same image has the same pixels under a corruption in any batch and any order.
 
     Args:
-        images: uint8 [N,3,H,W].
+        images: uint8 [N,3,H,W]; a tensor, or files that are read when they are asked for.
         labels: int64 [N], from 0.
         name: of the data set, as it appears in records.
         version: of its content.
+        content_sha256: of the images and labels; needed for files, else taken from the tensors.
         severity: 1 to 5, what a stream shows unless its schedule says otherwise.
         corruptions: the domains in order; None: the 15 of the benchmark.
         corruption_seed: of the corruptions' draws; another one is another data set.
-        train: training images and labels for methods with a preparation, or None.
+        second_jpeg: the JPEG round trip at quality 85 with which ImageNet-C was stored.
+        frost_textures: folder with the photographs of the ImageNet-C scripts; None: synthetic.
+        train: training images and labels for methods with a preparation, what reads them, or None.
 
     Raises:
         ValueError: a shape, dtype, severity, seed or corruption that does not fit.
@@ -38,86 +42,128 @@ class CorruptedImages:
 
     def __init__(
         self,
-        images: Tensor,
+        images: Images,
         labels: Tensor,
         *,
         name: str,
         version: int = 1,
+        content_sha256: str | None = None,
         severity: int = 5,
         corruptions: Sequence[str] | None = None,
         corruption_seed: int = 0,
-        train: tuple[Tensor, Tensor] | None = None,
+        second_jpeg: bool = False,
+        frost_textures: str | Path | None = None,
+        train: tuple[Tensor, Tensor] | Callable[[], Labelled] | None = None,
     ) -> None:
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+        if isinstance(images, Tensor) and (
+            images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3
+        ):
             raise ValueError(
                 f"images: expected uint8 [N,3,H,W], got {images.dtype} {list(images.shape)}"
             )
-        if labels.shape != images.shape[:1] or len(labels) == 0 or int(labels.min()) < 0:
+        if labels.shape != (len(images),) or len(labels) == 0 or int(labels.min()) < 0:
             raise ValueError(
                 f"labels: expected {len(images)} class numbers from 0, got {list(labels.shape)}"
             )
-        if severity not in SEVERITIES:
-            raise ValueError(f"severity: expected 1, 2, 3, 4 or 5, got {severity!r}")
         if corruption_seed < 0:
             raise ValueError(f"corruption_seed: expected at least 0, got {corruption_seed}")
-        chosen = CORRUPTIONS if corruptions is None else tuple(corruptions)
-        known = CORRUPTIONS + VALIDATION_CORRUPTIONS
-        for corruption in chosen:
-            if corruption not in known:
-                raise ValueError(
-                    f"corruptions: unknown {corruption!r}; choose from {', '.join(known)}"
-                )
-        if not chosen or len(set(chosen)) != len(chosen):
-            raise ValueError(f"corruptions: expected different names, got {list(chosen)}")
-        self.clean, self.targets = images, labels
-        self.name, self.version = name, version
-        self.severity, self.corruptions, self.corruption_seed = severity, chosen, corruption_seed
+        self.severity = checked_severity(severity)
+        self.corruptions = domains(corruptions, CORRUPTIONS, VALIDATION_CORRUPTIONS)
+        self.name, self.version, self.corruption_seed = name, version, corruption_seed
+        self.n_classes = int(labels.max()) + 1
+        if content_sha256 is None:
+            if not isinstance(images, Tensor):
+                raise ValueError("content_sha256: expected a hash for images that are files")
+            content_sha256 = sha256(images, labels)
+        self.clean = Labelled(images, np.asarray(labels.numpy(), dtype=np.int64), content_sha256)
+        self.second_jpeg = second_jpeg
+        self.frost_textures = None if frost_textures is None else Path(frost_textures).expanduser()
         self.train = train
 
     @property
     def identity(self) -> dict[str, Any]:
         """What makes this data set this one; part of a stream's protocol."""
+        switches: dict[str, Any] = {}
+        if self.second_jpeg:
+            switches["second_jpeg"] = 85
+        if self.frost_textures is not None:
+            switches["frost_sha256"] = textures_sha256(self.frost_textures)
         return {
             "id": self.name,
             "version": self.version,
-            "content_sha256": sha256(self.clean, self.targets),
+            "content_sha256": self.clean.identity,
             "corruption_seed": self.corruption_seed,
             "corruption_recipe": RECIPE_VERSION,
             "preprocessing": "uint8 / 255",
+            **switches,
         }
 
-    def labels(self, corruption: str, severity: int) -> NDArray[np.int64]:
-        """Class numbers [N]; the same for every domain."""
-        return np.asarray(self.targets.numpy(), dtype=np.int64)
-
-    def images(self, corruption: str, severity: int, indices: NDArray[np.int64]) -> Tensor:
-        """float32 [n,3,H,W] in [0,1]: the images ``indices`` of one domain."""
-        ids = torch.from_numpy(indices)
-        pixels = corrupt(
-            self.clean[ids], corruption, severity, image_ids=ids, seed=self.corruption_seed
+    def samples(self, corruption: str, severity: int) -> Labelled:
+        """The clean images under one corruption."""
+        return Labelled(
+            Corrupting(self, corruption, severity), self.clean.labels, self.clean.identity
         )
-        return pixels.float() / 255
 
-    def clean_test(self) -> tuple[Tensor, Tensor]:
-        """Clean test images float32 [N,3,H,W] and labels [N], for forgetting."""
-        return self.clean.float() / 255, self.targets
+    def clean_samples(self) -> Labelled:
+        """The clean images."""
+        return self.clean
 
-    def source(self) -> SourceData:
-        """The training data.
+    def training_samples(self) -> Labelled:
+        """The clean training images.
 
         Raises:
             ValueError: the data set was made without any.
         """
         if self.train is None:
             raise ValueError(f"{self.name} has no training data; give train=(images, labels)")
+        if callable(self.train):
+            return self.train()
         images, labels = self.train
-        return SourceData(images.float() / 255, labels, sha256(images, labels))
+        return Labelled(images, labels.numpy(), sha256(images, labels))
 
 
-def sha256(*tensors: Tensor) -> str:
-    """SHA-256 over shapes, dtypes and bytes."""
+class Corrupting(Pixels):
+    """The clean images of a set under one corruption.
+
+    Args:
+        data: whose images and switches are used.
+        corruption: a name.
+        severity: 1 to 5.
+    """
+
+    def __init__(self, data: CorruptedImages, corruption: str, severity: int) -> None:
+        self.data, self.corruption, self.severity = data, corruption, severity
+
+    def __len__(self) -> int:
+        return len(self.data.clean.images)
+
+    def read(self, indices: NDArray[np.int64]) -> Tensor:
+        """uint8 [n,3,H,W]; an image's number decides its draws."""
+        ids = torch.from_numpy(indices)
+        return corrupt(
+            self.data.clean.images[ids],
+            self.corruption,
+            self.severity,
+            image_ids=ids,
+            seed=self.data.corruption_seed,
+            jpeg85=self.data.second_jpeg,
+            texture_dir=self.data.frost_textures,
+        )
+
+
+def textures_sha256(folder: Path) -> str:
+    """SHA-256 over the frost photographs.
+
+    Raises:
+        ValueError: one is not there.
+    """
     digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
+    for name in FILES:
+        path = folder / name
+        if not path.is_file():
+            raise ValueError(
+                f"frost_textures: {path}: no such file; expected {', '.join(FILES)} of the "
+                "ImageNet-C scripts, or frost_textures=null for synthetic ones"
+            )
+        digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -8,19 +8,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ctta.data.images import Chosen, Images
+
 
 @dataclass(frozen=True)
 class SourceData:
     """Images and labels of the training split.
 
     Attributes:
-        images: float32 [N,C,H,W] in [0,1].
+        images: float32 [N,C,H,W] in [0,1]; a tensor, or files that are read when asked for.
         labels: int64 [N].
         identity: SHA-256 of the content.
         split: ``train``; anything else is refused.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor
     identity: str
     split: str = "train"
@@ -42,7 +44,9 @@ class SourceData:
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Images and labels in stored order, ``size`` at a time; the last batch may be short."""
-        return zip(torch.split(self.images, size), torch.split(self.labels, size), strict=True)
+        for first in range(0, len(self), size):
+            own = slice(first, first + size)
+            yield self.images[own], self.labels[own]
 
     def drawn(self, n: int | None, *, seed: int) -> SourceData:
         """``n`` images (or all, if there are fewer) in random order; in stored order for None."""
@@ -51,7 +55,7 @@ class SourceData:
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(self), generator=generator)[:n]
         identity = f"{self.identity}, {n} drawn with seed {seed}"
-        return SourceData(self.images[chosen], self.labels[chosen], identity)
+        return SourceData(Chosen(self.images, chosen), self.labels[chosen], identity)
 
     def balanced(self, n_per_class: int) -> SourceData:
         """The first ``n_per_class`` images of each class (fewer where there are fewer)."""
@@ -59,6 +63,6 @@ class SourceData:
         for label in torch.unique(self.labels):
             own = self.labels == label
             rank[own] = torch.arange(int(own.sum()))
-        chosen = rank < n_per_class
+        chosen = (rank < n_per_class).nonzero().flatten()
         identity = f"{self.identity}, {n_per_class} a class"
-        return SourceData(self.images[chosen], self.labels[chosen], identity)
+        return SourceData(Chosen(self.images, chosen), self.labels[chosen], identity)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ctta.data.images import Images
 from ctta.methods.base import Method
 from ctta.methods.counting import PassCounter
 from ctta.models.source import network_dtype
@@ -136,7 +137,7 @@ def check_output(logits: Tensor, n_samples: int, number: int) -> None:
 
 def clean_error_pct(
     method: Method,
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     *,
     batch_size: int,
@@ -145,7 +146,8 @@ def clean_error_pct(
 ) -> float:
     """Error in % on clean images through `predict`, without adapting to them."""
     wrong = 0
-    for x, y in zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True):
+    for first in range(0, len(labels), batch_size):
+        x, y = images[first : first + batch_size], labels[first : first + batch_size]
         with network_dtype(dtype):
             wrong += int((method.predict(x.to(device)).argmax(1).cpu() != y).sum())
     return 100 * wrong / len(labels)

@@ -9,11 +9,14 @@ from typing import Any
 
 # These keys decide numbers; paths, tracking, progress and the like do not.
 DECIDING = ("seed", "dataset", "stream", "model", "method", "online", "compute")
+# Of the data set: where files lie (their content is in the stream's hash), and how they are read.
+NOT_DECIDING = ("root", "list_file", "frost_textures", "shards", "calibration", "workers")
 
 
 def run_identity(config: Mapping[str, Any], **versions: Any) -> str:
     """SHA-256 of the deciding keys and of ``versions`` (hashes of weights, versions of parts)."""
     values = {key: config[key] for key in DECIDING} | {"versions": versions}
     values["compute"] = {k: v for k, v in config["compute"].items() if k != "prefetch"}
+    values["dataset"] = {k: v for k, v in config["dataset"].items() if k not in NOT_DECIDING}
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,15 +20,16 @@ from rich.table import Table
 from ctta import kernels
 from ctta.build import Config, build, optimizer_is_used
 from ctta.methods.base import Method
+from ctta.models.classes import keep_classes
 from ctta.models.compiling import compiling
 from ctta.models.pieces import in_pieces
-from ctta.models.source import ModelCard, network_dtype
+from ctta.models.source import ModelCard, SourceModel, network_dtype
 from ctta.online.costs import flops_per_sample, peak_mib
 from ctta.online.loop import clean_error_pct, run_online
 from ctta.online.observers import Mode, Observer, Progress, WandbTracking
 from ctta.online.trace import Trace
 from ctta.online.window import Window
-from ctta.places import cache_dir, runs_dir, saving
+from ctta.places import cache_dir, data_dir, runs_dir, saving
 from ctta.results.artefacts import prepare
 from ctta.results.compare import Verdict, compare
 from ctta.results.environment import environment
@@ -50,6 +52,7 @@ from ctta.seeding import threads
 
 log = logging.getLogger("ctta")
 MAX_TABLE_WIDTH = 1000
+N_IMAGENET = 1000
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -82,7 +85,8 @@ class Experiment:
             whole_number(self.memory_mib, "compute.memory_mib", at_least=1)
         check_tracking(config["tracking"])
         optimizer_is_used(config)
-        self.data = build(config["dataset"], "dataset")
+        root = data_dir(config["paths"].get("data"))
+        self.data = build(config["dataset"], "dataset", root=root)
         self.stream = build(config["stream"], "stream", data=self.data)
 
     def plan(self) -> Table:
@@ -142,7 +146,7 @@ class Experiment:
         with store.log(folder, earlier), kernels.recorded() as kernels_ran:
             try:
                 with compiling(self.compile), in_pieces(self.memory_mib):
-                    clean = {"clean_error_before_pct": self.clean_error(method)}
+                    before = self.clean_error(method)
                     with RunWatch(cache_dir(self.config["paths"]["cache"])) as watch:
                         trace = run_online(
                             method,
@@ -155,7 +159,7 @@ class Experiment:
                             prefetch=self.prefetch,
                         )
                         exclusive = watch.exclusive()
-                    clean["clean_error_after_pct"] = self.clean_error(method)
+                    clean = forgetting(before, self.clean_error(method))
                 costs = self.costs(method, trace, exclusive, kernels_ran)
             except (Exception, KeyboardInterrupt) as error:
                 reason = in_words(error)
@@ -180,7 +184,7 @@ class Experiment:
         """The method over its source model, ready for the stream, and what it prepared."""
         cache = cache_dir(self.config["paths"]["cache"])
         model = build(self.config["model"], "model", data=self.data, cache=cache)
-        model = model.to(self.device)
+        model = for_classes(model, self.data, self.config["names"]).to(self.device)
         if self.channels_last:
             model = model.to(memory_format=torch.channels_last)
         method = build(self.config["method"], "method", model=model, seed=self.config["seed"])
@@ -216,7 +220,10 @@ class Experiment:
             ),
             "data": DataRecord(identity=self.data.identity, data_sha256=self.data_sha256()),
             "model": card,
-            "seeds": {"method": self.config["seed"], "stream": self.config["stream"]["seed"]},
+            "seeds": {
+                "method": self.config["seed"],
+                "stream": self.config["stream"].get("seed", 0),  # some orders have none
+            },
             "metrics_version": METRICS_VERSION,
             "source_data": None if artefact is None else self.data.source().identity,
             "artefact": artefact,
@@ -230,9 +237,12 @@ class Experiment:
             digest.update((batch.x * 255).round().to(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
-    def clean_error(self, method: Method) -> float:
-        """Error in % on the clean test images, through `predict`."""
-        images, labels = self.data.clean_test()
+    def clean_error(self, method: Method) -> float | None:
+        """Error in % on the clean test images, through `predict`; None where there are none."""
+        clean = self.data.clean_test()
+        if clean is None:
+            return None
+        images, labels = clean
         size = self.config["stream"]["batch_size"]
         return clean_error_pct(
             method, images, labels, batch_size=size, device=self.device, dtype=self.dtype
@@ -323,14 +333,42 @@ def failed(reason: str) -> dict[str, Any]:
 
 def finished(trace: Trace, clean: dict[str, float], costs: CostRecord) -> dict[str, Any]:
     """The part of a result that follows from the run."""
-    forgetting = clean["clean_error_after_pct"] - clean["clean_error_before_pct"]
     return {
         "status": "finished",
         "reason": None,
-        "metrics": {**summarise(trace), **clean, "forgetting_pct": forgetting},
+        "metrics": {**summarise(trace), **clean},
         "error_by_domain": error_by_domain(trace),
         "costs": costs,
         "trace_sha256": trace.sha256(),
+    }
+
+
+def for_classes(model: SourceModel, data: Any, names: Config) -> SourceModel:
+    """``model`` with the outputs that the data set's labels stand for.
+
+    Raises:
+        ValueError: the model has another number of classes.
+    """
+    kept = getattr(data, "classes", None)
+    if kept is not None and model.card.n_classes == N_IMAGENET:
+        return keep_classes(model, kept)
+    expected = getattr(data, "n_classes", 0)  # another package's data set may not say
+    if model.card.n_classes < expected:
+        raise ValueError(
+            f"model {names['model']} answers with {model.card.n_classes} classes, but "
+            f"{names['dataset']} has labels of {expected}; choose another model=..."
+        )
+    return model
+
+
+def forgetting(before: float | None, after: float | None) -> dict[str, float]:
+    """Clean error before and after the stream, and the difference; empty without clean images."""
+    if before is None or after is None:
+        return {}
+    return {
+        "clean_error_before_pct": before,
+        "clean_error_after_pct": after,
+        "forgetting_pct": after - before,
     }
 
 
@@ -407,7 +445,9 @@ def rerun_record(path: Path) -> Verdict:
         raise ValueError(
             f"{path} records a failed run ({then.reason}); there is nothing to compare"
         )
-    config = {**then.config, "paths": {"cache": None, "runs": None}, "tracking": {"name": "none"}}
+    data = os.environ.get("CTTA_DATA") or then.config["paths"].get("data")
+    paths = {"cache": None, "runs": None, "data": data}
+    config = {**then.config, "paths": paths, "tracking": {"name": "none"}}
     with tempfile.TemporaryDirectory() as folder:
         return compare(then, Experiment(config).run(RunStore(Path(folder))))
 

@@ -22,14 +22,14 @@ class Domain:
 
     Attributes:
         corruption: its name.
-        severity: 1 to 5.
+        severity: 1 to 5; 0 where the data set has none.
     """
 
     corruption: str
     severity: int
 
     def __str__(self) -> str:
-        return f"{self.corruption}-{self.severity}"
+        return f"{self.corruption}-{self.severity}" if self.severity else self.corruption
 
 
 @dataclass(frozen=True)

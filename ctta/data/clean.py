@@ -1,0 +1,48 @@
+"""Clean ImageNet: the validation set for forgetting, the training set for preparations."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctta.data import catalogue
+from ctta.data.base import Labelled
+from ctta.data.decoding import ImageFiles, View, names_sha256
+from ctta.data.folders import imagenet_folder
+
+log = logging.getLogger("ctta")
+VIEW = View(resize=256, crop=224)
+Files = tuple[list[str], NDArray[np.int64]]
+
+
+def imagenet_test(root: Path, *, workers: int, chosen: Files | None = None) -> Labelled | None:
+    """The validation set by class folders, or the images ``chosen`` of it; None without one.
+
+    Raises:
+        ValueError: a folder that is not as published, or an image that is not there.
+    """
+    found = catalogue.entry("imagenet")
+    folder = root / found.folder / "val"
+    if not folder.is_dir():
+        log.warning("no %s: forgetting is not measured; %s", folder, found.remedy())
+        return None
+    if chosen is None:
+        return imagenet_folder(folder, view=VIEW, remedy=found.remedy(), workers=workers)
+    names, labels = chosen
+    files = ImageFiles(folder, names, view=VIEW, remedy=found.remedy(), workers=workers)
+    files.require_all()
+    return Labelled(files, labels, f"{names_sha256(names, labels)}, {VIEW}")
+
+
+def imagenet_train(root: Path, *, workers: int) -> Labelled:
+    """The training set by class folders.
+
+    Raises:
+        ValueError: it is not there, or not as published.
+    """
+    found = catalogue.entry("imagenet")
+    folder = root / found.folder / "train"
+    return imagenet_folder(folder, view=VIEW, remedy=found.remedy(), workers=workers)

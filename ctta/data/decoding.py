@@ -1,0 +1,121 @@
+"""Image files as uint8 tensors: decoded by several threads, each image by itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ctta.data.images import Pixels
+
+
+@dataclass(frozen=True)
+class View:
+    """What is seen of a file: resized by Pillow, bilinearly, then the centre.
+
+    Attributes:
+        resize: the shorter side, or (H, W), or None.
+        crop: side of the centre that is kept; None: the image must have ``expected`` already.
+        expected: side without a crop.
+    """
+
+    resize: int | tuple[int, int] | None = None
+    crop: int | None = None
+    expected: int = 224
+
+    def __str__(self) -> str:
+        resized = "" if self.resize is None else f"resize {self.resize} bilinear, "
+        return f"{resized}{'as stored' if self.crop is None else f'centre crop {self.crop}'}"
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """uint8 [3,H,W].
+
+        Raises:
+            ValueError: a stored size that is not the expected one.
+        """
+        from torchvision.transforms import functional as F
+
+        if self.resize is not None:
+            size = self.resize if isinstance(self.resize, int) else list(self.resize)
+            image = F.resize(image, size)
+        if self.crop is not None:
+            image = F.center_crop(image, self.crop)
+        elif image.size != (self.expected, self.expected):
+            raise ValueError(
+                f"expected {self.expected}x{self.expected} pixels, got "
+                f"{image.size[0]}x{image.size[1]}"
+            )
+        pixels: Tensor = F.pil_to_tensor(image)
+        return pixels
+
+
+class ImageFiles(Pixels):
+    """Images of one size from files.
+
+    Args:
+        folder: that the names are relative to.
+        names: of the files, with slashes.
+        view: what is seen of each.
+        remedy: what to do about a file that is not fit, as the end of a message.
+        workers: threads that decode; the images and their order are the same for any number.
+    """
+
+    def __init__(
+        self, folder: Path, names: Sequence[str], *, view: View, remedy: str, workers: int
+    ) -> None:
+        if workers < 1:
+            raise ValueError(f"workers: expected at least 1, got {workers}")
+        self.folder, self.names, self.view, self.remedy = folder, names, view, remedy
+        self.workers = workers
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.workers)
+
+    def read(self, indices: NDArray[np.int64]) -> Tensor:
+        """uint8 [n,3,H,W]."""
+        chosen = [self.names[i] for i in indices]
+        if self.workers == 1:
+            return torch.stack([self.one(name) for name in chosen])
+        return torch.stack(list(self._pool.map(self.one, chosen)))  # in order: Pillow frees the GIL
+
+    def one(self, name: str) -> Tensor:
+        """uint8 [3,H,W] of one file.
+
+        Raises:
+            ValueError: no such file, or none that can be decoded.
+        """
+        path = self.folder / name
+        try:
+            with Image.open(path) as image:
+                return self.view(image.convert("RGB"))
+        except FileNotFoundError:
+            raise ValueError(f"{path}: no such file; {self.remedy}") from None
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            reason = " ".join(str(error).replace(str(path), "it").split())
+            raise ValueError(f"{path}: cannot be decoded ({reason}); {self.remedy}") from None
+
+    def require_all(self) -> None:
+        """Raises ValueError for the first file that is not there."""
+        for name in self.names:
+            if not (self.folder / name).is_file():
+                raise ValueError(f"{self.folder / name}: no such file; {self.remedy}")
+
+
+def names_sha256(names: Sequence[str], labels: NDArray[np.int64]) -> str:
+    """SHA-256 over the names of files and their labels."""
+    digest = hashlib.sha256("\n".join(names).encode())
+    digest.update(labels.astype("<i8").tobytes())
+    return digest.hexdigest()
