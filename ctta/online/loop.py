@@ -14,6 +14,7 @@ from ctta.models.source import network_dtype
 from ctta.online.checkpoint import load_checkpoint, save_checkpoint
 from ctta.online.costs import now
 from ctta.online.observers import Observer
+from ctta.online.speed import SpeedLimit, StepCost
 from ctta.online.trace import Trace, TraceWriter
 from ctta.online.window import Window
 from ctta.seeding import derive, global_generators
@@ -34,6 +35,9 @@ def run_online(
     dtype: torch.dtype = torch.float32,
     observers: Sequence[Observer] = (),
     window: int = 1,
+    eta: float | None = None,
+    step_cost: StepCost = "counted",
+    backward_cost: float = 2.0,
     keep_logits: bool = False,
     resume_from: Path | None = None,
     checkpoint: Path | None = None,
@@ -48,6 +52,10 @@ def run_online(
         dtype: of the network's products; below float32 by autocast.
         observers: told of each batch.
         window: above 1, samples come one at a time through a ring of that length.
+        eta: speed of a stream that does not wait, see `SpeedLimit`; None: it waits. A batch that
+            was missed has no forwards in the trace.
+        step_cost: see there.
+        backward_cost: see there.
         keep_logits: the trace keeps the logits too.
         resume_from: checkpoint folder of the same method and stream; the trace is that of an
             undisturbed run, bit for bit.
@@ -56,10 +64,16 @@ def run_online(
 
     Raises:
         NonFiniteOutputError: names the batch.
-        ValueError: a checkpoint of something else.
+        ValueError: a checkpoint of something else, or both a window and a speed.
     """
     device = torch.device(device)
-    adapt = method if window == 1 else Window(method, window)
+    if eta is not None and window > 1:
+        raise ValueError(f"eta: expected none with a window of {window}; type online.eta=null")
+    adapt: Method | Window | SpeedLimit = method
+    if window > 1:
+        adapt = Window(method, window)
+    elif eta is not None:
+        adapt = SpeedLimit(method, eta, step_cost=step_cost, backward_cost=backward_cost)
     writer = TraceWriter(stream, checkpoint and checkpoint / ROWS, keep_logits=keep_logits)
     start, generator = 0, None
     if resume_from is not None:
@@ -85,13 +99,18 @@ def run_online(
                 logits = adapt(x)
             done = now(device)
             check_output(logits, len(batch.y), number)
+            forwards = method.n_forwards - passes[0]
+            backwards = method.n_backwards - passes[1]
+            if isinstance(adapt, SpeedLimit):
+                with network_dtype(dtype):
+                    adapt.charge(x, seconds=done - ready, forwards=forwards, backwards=backwards)
             writer.append(
                 batch,
                 logits,
                 adapt_seconds=done - ready,
                 data_seconds=ready - began,
-                forwards=method.n_forwards - passes[0],
-                backwards=method.n_backwards - passes[1],
+                forwards=forwards,
+                backwards=backwards,
             )
             for observer in observers:
                 observer.on_batch(batch, logits)
