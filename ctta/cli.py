@@ -299,11 +299,14 @@ def show_choices(arguments: Sequence[str]) -> int:
     if not groups[chosen.group]:
         text = (folders["ctta"] / chosen.group / "README.md").read_text(encoding="utf-8")
         console.print(text.rstrip(), highlight=False, markup=False)
+    width = max(map(len, groups[chosen.group]), default=0)
     for name, path in sorted(groups[chosen.group].items()):
         comments = [
             line.lstrip("# ").rstrip()
             for line in path.read_text(encoding="utf-8").splitlines()
             if line.startswith("#") and "@package" not in line
         ]
-        console.print(f"[bold]{name:<16}[/] {comments[0] if comments else ''}", highlight=False)
+        console.print(
+            f"[bold]{name:<{width}}[/] {comments[0] if comments else ''}", highlight=False
+        )
     return 0

@@ -17,6 +17,7 @@ from ctta.online.checkpoint import load_checkpoint, save_checkpoint
 from ctta.online.costs import now
 from ctta.online.observers import Observer
 from ctta.online.prefetch import prefetched
+from ctta.online.speed import SpeedLimit, StepCost
 from ctta.online.trace import Trace, TraceWriter
 from ctta.online.window import Window
 from ctta.seeding import derive, global_generators
@@ -37,6 +38,9 @@ def run_online(
     dtype: torch.dtype = torch.float32,
     observers: Sequence[Observer] = (),
     window: int = 1,
+    eta: float | None = None,
+    step_cost: StepCost = "counted",
+    backward_cost: float = 2.0,
     keep_logits: bool = False,
     prefetch: int = 0,
     resume_from: Path | None = None,
@@ -52,6 +56,9 @@ def run_online(
         dtype: of the network's products; below float32 by autocast.
         observers: told of each batch.
         window: above 1, samples come one at a time through a ring of that length.
+        eta: speed of a stream that does not wait, see `SpeedLimit`; None: it waits.
+        step_cost: see there.
+        backward_cost: see there.
         keep_logits: the trace keeps the logits too.
         prefetch: batches that a thread makes ahead; the same batches in the same order.
         resume_from: checkpoint folder of the same method and stream; the trace is that of an
@@ -61,10 +68,16 @@ def run_online(
 
     Raises:
         NonFiniteOutputError: names the batch.
-        ValueError: a checkpoint of something else.
+        ValueError: a checkpoint of something else, or both a window and a speed.
     """
     device = torch.device(device)
-    adapt = method if window == 1 else Window(method, window)
+    if eta is not None and window > 1:
+        raise ValueError(f"eta: expected none with a window of {window}; type online.eta=null")
+    adapt: Method | Window | SpeedLimit = method
+    if window > 1:
+        adapt = Window(method, window)
+    elif eta is not None:
+        adapt = SpeedLimit(method, eta, step_cost=step_cost, backward_cost=backward_cost)
     writer = TraceWriter(stream, checkpoint and checkpoint / ROWS, keep_logits=keep_logits)
     start, generator = 0, None
     if resume_from is not None:
@@ -90,6 +103,9 @@ def run_online(
                 logits = adapt(x)
             done = now(device)
             check_output(logits, len(batch.y), number)
+            if isinstance(adapt, SpeedLimit):
+                with network_dtype(dtype):
+                    adapt.charge(x, passes, seconds=done - ready)
             writer.append(
                 batch,
                 logits,
@@ -99,6 +115,7 @@ def run_online(
                 backwards=passes.n_backwards,
                 forward_images=passes.forward_images,
                 backward_images=passes.backward_images,
+                missed=isinstance(adapt, SpeedLimit) and adapt.missed,
             )
             for observer in observers:
                 observer.on_batch(batch, logits)

@@ -38,6 +38,7 @@ BATCH_COLUMNS: dict[str, str] = {
     "backwards": "<i4",
     "forward_images": "<i4",
     "backward_images": "<i4",
+    "missed": "|b1",  # the stream did not wait: see `ctta.online.speed`
 }
 LOGITS = "<f4"
 

@@ -27,6 +27,7 @@ from ctta.models.source import ModelCard, SourceModel, network_dtype
 from ctta.online.costs import flops_per_sample, peak_mib
 from ctta.online.loop import clean_error_pct, run_online
 from ctta.online.observers import Mode, Observer, Progress, WandbTracking
+from ctta.online.speed import StepCost
 from ctta.online.trace import Trace
 from ctta.online.window import Window
 from ctta.places import cache_dir, data_dir, runs_dir, saving
@@ -70,6 +71,7 @@ class Experiment:
         self.config = config
         whole_number(config["seed"], "seed", at_least=0)
         self.window = whole_number(config["online"]["window"], "online.window", at_least=1)
+        self.speed = speed(config["online"])
         self.keep_logits = true_or_false(config["trace"]["logits"], "trace.logits")
         compute = config["compute"]
         self.threads = whole_number(compute["threads"], "compute.threads", at_least=1)
@@ -94,11 +96,14 @@ class Experiment:
         table = Table(title=f"{self.config['names']['method']} on {self.stream.name}", min_width=90)
         table.add_column("")
         table.add_column("", overflow="fold")
+        online = {"window": self.window, **self.speed}
         for key, value in (
             ("data set", f"{self.data.name}, version {self.data.version}"),
-            ("domains", ", ".join(map(str, self.stream.domains))),
+            ("domains", ", ".join(dict.fromkeys(map(str, self.stream.domains)))),
+            ("visits", str(len(self.stream.domains))),
             ("batches", str(len(self.stream))),
-            ("resets", "before each domain" if self.stream.resets else "never"),
+            ("online", ", ".join(f"{k} {v}" for k, v in online.items())),
+            ("resets", "before each segment" if self.stream.resets else "never"),
             ("protocol_sha256", self.stream.protocol_sha256),
             ("stream_sha256", self.stream.stream_sha256),
         ):
@@ -155,6 +160,7 @@ class Experiment:
                             dtype=self.dtype,
                             observers=observers,
                             window=self.window,
+                            **self.speed,
                             keep_logits=self.keep_logits,
                             prefetch=self.prefetch,
                         )
@@ -393,6 +399,29 @@ def known(value: object, key: str, choices: Iterable[str]) -> str:
         *others, last = choices
         raise ValueError(f"{key}: expected {', '.join(others)} or {last}, got {value!r}")
     return value
+
+
+def speed(online: Config) -> dict[str, Any]:
+    """The arguments of `run_online` for a stream that does not wait; none for one that does.
+
+    Raises:
+        ValueError: a value out of range, or a window beside it.
+    """
+    eta = online.get("eta")  # older records do not have it
+    if eta is None:
+        return {}
+    if online["window"] > 1:
+        raise ValueError(
+            f"online.eta: expected null with online.window={online['window']}, got {eta!r}"
+        )
+    for key in ("eta", "backward_cost"):
+        value = online[key]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+            raise ValueError(f"online.{key}: expected a number of at least 0, got {value!r}")
+    if not 0 < eta <= 1:
+        raise ValueError(f"online.eta: expected above 0 up to 1, got {eta!r}")
+    known(online["step_cost"], "online.step_cost", get_args(StepCost))
+    return {key: online[key] for key in ("eta", "step_cost", "backward_cost")}
 
 
 def true_or_false(value: object, key: str) -> bool:

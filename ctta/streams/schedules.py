@@ -1,19 +1,20 @@
 """Orders of samples, as pure numpy functions.
 
 A schedule returns *segments*: pairs (domain numbers, sample indices) of int64 arrays of one
-length. A batch never crosses the border of a segment.
+length. A batch never crosses the border of a segment. Every schedule is called as
+``schedule(labels, generator, shuffle, **parameters)`` with the labels of each domain's samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Index = NDArray[np.int64]
 Segment = tuple[Index, Index]
-Schedule = Callable[[Sequence[Index], np.random.Generator, bool], list[Segment]]
+Schedule = Callable[..., list[Segment]]
 
 
 def one_after_the_other(
@@ -32,15 +33,13 @@ def one_after_the_other(
         n = len(own)
         if n not in orders:
             orders[n] = generator.permutation(n) if shuffle else np.arange(n)
-        segments.append((np.full(n, domain), orders[n]))
+        segments.append((repeated(domain, n), orders[n]))
     return segments
 
 
 def mixed(labels: Sequence[Index], generator: np.random.Generator, shuffle: bool) -> list[Segment]:
     """All samples of all domains in one segment, shuffled together."""
-    parts = one_after_the_other(labels, generator, False)
-    domain = np.concatenate([d for d, _ in parts])
-    index = np.concatenate([i for _, i in parts])
+    domain, index = joined(one_after_the_other(labels, generator, False))
     order = generator.permutation(len(index)) if shuffle else np.arange(len(index))
     return [(domain[order], index[order])]
 
@@ -49,11 +48,59 @@ def correlated(
     labels: Sequence[Index], generator: np.random.Generator, shuffle: bool
 ) -> list[Segment]:
     """Within each domain sorted by class, stably after the shuffle: classes ascend."""
-    segments = one_after_the_other(labels, generator, shuffle)
-    return [
-        (domain, index[np.argsort(labels[domain[0]][index], kind="stable")])
-        for domain, index in segments
-    ]
+    return [by_class(labels, s) for s in one_after_the_other(labels, generator, shuffle)]
+
+
+def mixed_correlated(
+    labels: Sequence[Index], generator: np.random.Generator, shuffle: bool
+) -> list[Segment]:
+    """The mixed segment sorted by class, stably: within a class the domains alternate."""
+    return [by_class(labels, s) for s in mixed(labels, generator, shuffle)]
+
+
+def continually_changing(
+    labels: Sequence[Index], generator: np.random.Generator, shuffle: bool, *, batch_size: int
+) -> list[Segment]:
+    """CDC: runs of batches of domains that are drawn, until all are used up; one segment.
+
+    A domain of n samples has floor(n / batch_size) + 1 batches to give. A domain is drawn
+    uniformly among those with batches left, then uniformly how many of them come. The batches are
+    cut from the whole list, so that they cross domains after a domain's short last batch.
+
+    Source: LTS5/ReservoirTTA at f876640, ``continual_cdc``.
+    """
+    whole = one_after_the_other(labels, generator, shuffle)
+    left = np.array([len(index) // batch_size + 1 for _, index in whole])
+    given = np.zeros_like(left)
+    runs = []
+    while left.any():
+        domain = generator.choice(np.flatnonzero(left))
+        n_batches = generator.integers(1, left[domain], endpoint=True)
+        first = given[domain] * batch_size
+        part = slice(first, first + n_batches * batch_size)
+        runs.append((whole[domain][0][part], whole[domain][1][part]))
+        left[domain] -= n_batches
+        given[domain] += n_batches
+    return [joined(runs)]
+
+
+def in_rounds(
+    schedule: Schedule, labels: Sequence[Index], *, rounds: int, repermuted: bool
+) -> list[Segment]:
+    """A schedule over and over; round r has the domain numbers r D to r D + D - 1.
+
+    Args:
+        schedule: takes the labels and nothing else.
+        labels: of the D domains of one round.
+        rounds: 1 or more.
+        repermuted: every round is drawn anew; else each is the first one again.
+    """
+    segments: list[Segment] = []
+    for number in range(rounds):
+        if number == 0 or repermuted:
+            one = schedule(labels)
+        segments += [(shifted(d, number * len(labels)), i) for d, i in one]
+    return segments
 
 
 def rising_and_falling(corruption: int, *, starts_high: bool) -> list[int]:
@@ -71,10 +118,46 @@ def rising_and_falling(corruption: int, *, starts_high: bool) -> list[int]:
     return [1, 2, 3, 4, *falling]
 
 
-SCHEDULES: dict[str, Schedule] = {
-    "continual": one_after_the_other,
-    "reset_each": one_after_the_other,
-    "gradual": one_after_the_other,
-    "mixed": mixed,
-    "correlated": correlated,
-}
+def repeated(domain: int, n: int) -> Index:
+    """``n`` times the same number, in the memory of one."""
+    return np.broadcast_to(np.int64(domain), n)
+
+
+def shifted(domain: Index, by: int) -> Index:
+    """``domain + by``, still in the memory of one number where it was."""
+    if len(domain) and domain.strides == (0,):
+        return repeated(int(domain[0]) + by, len(domain))
+    return domain + by
+
+
+def joined(segments: Sequence[Segment]) -> Segment:
+    """Several segments as one."""
+    return np.concatenate([d for d, _ in segments]), np.concatenate([i for _, i in segments])
+
+
+def classes_of(labels: Sequence[Index], segment: Segment) -> Index:
+    """The class of each sample of a segment."""
+    domain, index = segment
+    classes = np.empty(len(index), dtype=np.int64)
+    for number in np.unique(domain):
+        own = domain == number
+        classes[own] = labels[number][index[own]]
+    return classes
+
+
+def by_class(labels: Sequence[Index], segment: Segment) -> Segment:
+    """A segment sorted by class, stably."""
+    order = np.argsort(classes_of(labels, segment), kind="stable")
+    return segment[0][order], segment[1][order]
+
+
+def one_draw_for_equals(
+    classes: Sequence[Index], draw: Callable[[Index], Index]
+) -> Iterator[Index]:
+    """``draw`` of each array, drawn once for arrays that are equal."""
+    drawn: dict[bytes, Index] = {}
+    for own in classes:
+        key = own.tobytes()
+        if key not in drawn:
+            drawn[key] = draw(own)
+        yield drawn[key]

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctta.streams.identity import protocol_hash, stream_hash
-from ctta.streams.schedules import SCHEDULES, Segment, rising_and_falling
+from ctta.streams.orders import ordered
+from ctta.streams.schedules import Segment, in_rounds, joined, rising_and_falling
+from ctta.streams.settings import SETTINGS, Parameters
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,17 @@ class CorruptionStream:
 
     Args:
         data: see `CorruptedData`.
-        setting: ``continual``, ``reset_each`` (a reset before each domain), ``gradual`` (severity
-            rises and falls), ``mixed`` (all domains shuffled together), ``correlated`` (classes in
-            order within each domain).
+        setting: name in ``ctta.streams.settings.SETTINGS``.
         batch_size: 1 or more; the last batch of a segment may be smaller.
         shuffle: false: file order.
         seed: of the order; nothing else.
-        starts_high: ``gradual`` only, see `rising_and_falling`.
+        starts_high: settings whose severity rises and falls only, see `rising_and_falling`.
+        order: a published order of the corruptions by name, see `ctta.streams.orders`; None: the
+            data set's. Streams of all orders under one name have one protocol.
+        order_number: which of the orders under that name.
+        rounds: how often all of it comes; a new round is no reset.
+        repermuted: every round is drawn anew; else the first one is repeated.
+        parameters: of the setting's schedule, by name.
 
     Raises:
         ValueError: a value out of range.
@@ -124,37 +130,78 @@ class CorruptionStream:
         shuffle: bool = True,
         seed: int = 0,
         starts_high: bool = False,
+        order: str | None = None,
+        order_number: int = 0,
+        rounds: int = 1,
+        repermuted: bool = False,
+        parameters: Parameters | None = None,
     ) -> None:
-        if setting not in SCHEDULES:
-            raise ValueError(f"setting: expected one of {', '.join(SCHEDULES)}, got {setting!r}")
+        if setting not in SETTINGS:
+            raise ValueError(f"setting: expected one of {', '.join(SETTINGS)}, got {setting!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
         if seed < 0:
             raise ValueError(f"seed: expected at least 0, got {seed}")
+        if rounds < 1:
+            raise ValueError(f"rounds: expected at least 1, got {rounds}")
+        chosen = SETTINGS[setting]
+        if starts_high and not chosen.gradual:
+            raise ValueError(f"starts_high: {setting} has one severity; type stream=gradual")
+        if order is None and order_number:
+            raise ValueError(f"order_number: got {order_number} without an order; type order=cotta")
+        arguments = chosen.bound(parameters or {}, batch_size)
         self.data, self.batch_size = data, batch_size
         self.name = f"{data.name}/{setting}"
-        self.resets = setting == "reset_each"
-        self.domains = [
+        if order is not None:
+            self.name += f", order {order} {order_number}"
+        if rounds > 1:
+            self.name += f", {rounds} rounds"
+        self.resets = chosen.resets
+        corruptions = (
+            data.corruptions if order is None else ordered(data.corruptions, order, order_number)
+        )
+        one_round = [
             Domain(corruption, severity)
-            for position, corruption in enumerate(data.corruptions)
+            for position, corruption in enumerate(corruptions)
             for severity in (
                 rising_and_falling(position, starts_high=starts_high)
-                if setting == "gradual"
+                if chosen.gradual
                 else [data.severity]
             )
         ]
-        labels = [data.labels(d.corruption, d.severity) for d in self.domains]
+        self.domains = one_round * rounds
+        self.order = order
+        labels_of = {d: data.labels(d.corruption, d.severity) for d in dict.fromkeys(one_round)}
+        labels = [labels_of[d] for d in one_round]
         generator = np.random.Generator(np.random.PCG64(seed))
-        self.segments: list[Segment] = SCHEDULES[setting](labels, generator, shuffle)
-        self.protocol = {
+        self.segments: list[Segment] = in_rounds(
+            lambda labels: chosen.schedule(labels, generator, shuffle, **arguments),
+            labels,
+            rounds=rounds,
+            repermuted=repermuted,
+        )
+        if chosen.one_list:
+            self.segments = [joined(self.segments)]
+        names = [str(domain) for domain in one_round]
+        sizes = [len(own) for own in labels]
+        self.protocol: dict[str, Any] = {
             "stream_version": self.version,
             "data": data.identity,
-            "domains": [str(domain) for domain in self.domains],
-            "images_per_domain": [len(own) for own in labels],
+            "domains": names,
+            "images_per_domain": sizes,
             "setting": setting,
             "shuffle": shuffle,
             "batch_size": batch_size,
         }
+        # What most streams do not have is not in their protocol, so that their hashes stay.
+        if order is not None:
+            by_name = dict(sorted(zip(names, sizes, strict=True)))
+            self.protocol |= {"domains": list(by_name), "images_per_domain": by_name}
+            self.protocol |= {"order": order, "starts_high": starts_high}
+        if rounds > 1:
+            self.protocol |= {"rounds": rounds, "repermuted": repermuted}
+        if parameters:
+            self.protocol["parameters"] = dict(parameters)
 
     @cached_property
     def protocol_sha256(self) -> str:
@@ -164,7 +211,8 @@ class CorruptionStream:
     @cached_property
     def stream_sha256(self) -> str:
         """Hash of the protocol and the realised sequence of samples."""
-        return stream_hash(self.protocol_sha256, self.segments)
+        names = [] if self.order is None else [str(domain) for domain in self.domains]
+        return stream_hash(self.protocol_sha256, self.segments, names)
 
     def __len__(self) -> int:
         return sum(-(-len(index) // self.batch_size) for _, index in self.segments)
@@ -174,13 +222,12 @@ class CorruptionStream:
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
         """The batches from number ``start`` on."""
-        number = 0
+        skip = start
         for segment, (domain, index) in enumerate(self.segments):
-            for first in range(0, len(index), self.batch_size):
-                if number >= start:
-                    part = slice(first, first + self.batch_size)
-                    yield self.batch(segment, domain[part], index[part], first == 0)
-                number += 1
+            for first in range(skip * self.batch_size, len(index), self.batch_size):
+                part = slice(first, first + self.batch_size)
+                yield self.batch(segment, domain[part], index[part], first == 0)
+            skip = max(skip - -(-len(index) // self.batch_size), 0)
 
     def firsts(self) -> Iterator[Batch]:
         """The first batch of each segment."""
