@@ -18,6 +18,7 @@ from ctta.models.source import ModelCard, WrappedModel, weights_hash
 from ctta.places import cache_dir
 
 log = logging.getLogger("ctta")
+DIGITS = 64  # of a whole SHA-256; torchvision publishes eight of them
 
 # Which list of classes the labels of a data set are from; one that is not here is not checked.
 CLASSES_OF = {
@@ -69,7 +70,9 @@ def published_model(
         Path(weights).expanduser() if weights else (cache or cache_dir()) / "models" / chosen.file
     )
     if not path.is_file():
-        checksum = f"SHA-256 {chosen.sha256}..." if chosen.sha256 else "no checksum is published"
+        checksum = "no checksum is published"
+        if chosen.sha256:
+            checksum = f"SHA-256 {chosen.sha256}{'...' if len(chosen.sha256) < DIGITS else ''}"
         raise ValueError(
             f"model.weights: there is no file {path}; put {chosen.card.weights_tag} there, from "
             f"{chosen.url} ({checksum}), or type model.weights=FILE"
@@ -94,7 +97,7 @@ def published_model(
     deviations += data_deviations(card, normalised, {} if data is None else data.identity)
     if strict and deviations:
         raise ValueError(
-            f"model: {name} is not used as published: {'; '.join(deviations)}; change that, or "
+            f"{name} is not used as published: {'; '.join(deviations)}; change that, or "
             "type model.strict=false for a run that is marked as no reproduction"
         )
     for deviation in deviations:

@@ -12,10 +12,15 @@ from key_layouts import constants, drawn, layout
 from safetensors.torch import save_file
 
 from ctta.assets import asset_dir
+from ctta.data.cifar import Cifar10C, Cifar100C
+from ctta.data.domainnet import VIEW as DOMAINNET_VIEW
+from ctta.data.domainnet import DomainNet126
+from ctta.data.imagenet import VIEWS, ImageNet3DCC, ImageNetC
+from ctta.data.imagenet_variants import ImageNetA, ImageNetR, ImageNetSketch, ImageNetV2
 from ctta.models.cards import LIST_5000, LIST_ALL, PUBLISHED
 from ctta.models.checkpoint import load_weights
 from ctta.models.domainnet_resnet import DomainNetResNet50
-from ctta.models.published import data_deviations, published_model
+from ctta.models.published import CLASSES_OF, data_deviations, published_model
 from ctta.models.resnet_gn import ResNetGN
 from ctta.models.resnext import ResNeXt
 from ctta.models.wide_resnet import WideResNet
@@ -295,6 +300,17 @@ def test_what_a_card_says_of_a_data_set(name, data, normalised, words):
     else:
         assert len(found) == 1
         assert words in found[0]
+
+
+def test_cards_speak_as_the_data_sets_do():
+    assert str(VIEWS["as_stored"]) == "as stored" == PUBLISHED["wrn_28_10"].card.preprocessing
+    assert str(VIEWS["resize256_crop224"]) == CROP == PUBLISHED["resnet50"].card.preprocessing
+    domainnet = PUBLISHED["resnet50_domainnet126_clipart"].card
+    assert domainnet.preprocessing == str(DOMAINNET_VIEW)
+    sets = (Cifar10C, Cifar100C, ImageNetC, ImageNet3DCC, DomainNet126)
+    variants = (ImageNetR, ImageNetA, ImageNetV2, ImageNetSketch)
+    assert {kind.name for kind in (*sets, *variants)} <= CLASSES_OF.keys()
+    assert {row.data for p in PUBLISHED.values() for row in p.card.source_errors} <= set(CLASSES_OF)
 
 
 # Copied from the pages, not from the cards.
