@@ -20,8 +20,11 @@ from ctta.models.wide_resnet import WideResNet
 
 HALF = (0.5, 0.5, 0.5)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# SHA-256 of the 5,000 lines of RobustBench's imagenet_test_image_ids.txt, joined by line feeds.
-LIST_5000 = "d4121626d07722a0126c35b1563042e46a546f1a05ce705f2cdc635896d58574"
+CROP_256 = "resize 256 bilinear, centre crop 224"
+# SHA-256 over names <wnid>/<image> and labels: of RobustBench's 5,000 images in the order of
+# imagenet_test_image_ids.txt, and of all 50,000 by class and name.
+LIST_5000 = "9b88e5125ad15ae964208ebad9bda64711911c1b31a19e9bd8e520dfa27846af"
+LIST_ALL = "64eeb12d9446ccc598b10d497824bbb96d41735bc48382abfcb32c39fa29196d"
 # SHA-256 of the 1,000 WordNet ids, and of the 126 names in AdaContrast's lists, joined likewise.
 WNIDS = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
 DOMAINNET = "8a44e7881ca12ba8b57ae589b626759f6430418351831a2f87a5f6ab3433a9b2"
@@ -101,13 +104,18 @@ def imagenet(side: int = 224, **facts: Any) -> ModelCard:
 
 
 def errors(source: str, **by_data: float) -> tuple[SourceError, ...]:
-    """Published errors on whole data sets; of ImageNet-C on the 5,000 images and on all."""
-    lists = {"imagenet_c": (LIST_5000, None)}
+    """Published errors on files as they are stored; ImageNet-C's hold for its two lists."""
+    lists = {"imagenet_c": (LIST_5000, LIST_ALL)}
     return tuple(
         SourceError(data, error, source, list_sha256=images)
         for data, error in by_data.items()
         for images in lists.get(data, (None,))
     )
+
+
+def cropped(preprocessing: str, source: str, **by_data: float) -> tuple[SourceError, ...]:
+    """Published errors on photographs, which are resized and cropped first."""
+    return tuple(SourceError(data, error, source, preprocessing) for data, error in by_data.items())
 
 
 def robustbench(data: str, name: str) -> dict[str, Any]:
@@ -237,14 +245,15 @@ PUBLISHED: dict[str, Published] = {
             resize=256,
             clean_error_pct=23.87,
             source_errors=(
-                *errors(
+                *errors(DOEBLER, imagenet_c=82.0),
+                *cropped(
+                    CROP_256,
                     DOEBLER,
-                    imagenet_c=82.0,
                     imagenet_r=63.8,
                     imagenet_sketch=75.9,
                     imagenet_d109=58.8,
                 ),
-                SourceError("imagenet_c", 82.4, COTTA, resize="256", list_sha256=LIST_5000),
+                SourceError("imagenet_c", 82.4, COTTA, CROP_256, LIST_5000),
             ),
         ),
         sha256="0676ba61",
@@ -281,13 +290,17 @@ PUBLISHED: dict[str, Published] = {
             source="torchvision 0.29, models/swin_transformer.py",
             licence="BSD-3-Clause",
             resize=238,
+            interpolation="bicubic",
             clean_error_pct=16.418,
-            source_errors=errors(
-                DOEBLER,
-                imagenet_c=64.0,
-                imagenet_r=54.2,
-                imagenet_sketch=68.4,
-                imagenet_d109=51.4,
+            source_errors=(
+                *errors(DOEBLER, imagenet_c=64.0),
+                *cropped(
+                    "resize 238 bicubic, centre crop 224",
+                    DOEBLER,
+                    imagenet_r=54.2,
+                    imagenet_sketch=68.4,
+                    imagenet_d109=51.4,
+                ),
             ),
         ),
         sha256="68c6b09e",
@@ -303,12 +316,15 @@ PUBLISHED: dict[str, Published] = {
             licence="BSD-3-Clause",
             resize=256,
             clean_error_pct=18.928,
-            source_errors=errors(
-                DOEBLER,
-                imagenet_c=60.2,
-                imagenet_r=56.0,
-                imagenet_sketch=70.6,
-                imagenet_d109=53.6,
+            source_errors=(
+                *errors(DOEBLER, imagenet_c=60.2),
+                *cropped(
+                    CROP_256,
+                    DOEBLER,
+                    imagenet_r=56.0,
+                    imagenet_sketch=70.6,
+                    imagenet_d109=53.6,
+                ),
             ),
         ),
         sha256="c867db91",
@@ -328,6 +344,7 @@ PUBLISHED: dict[str, Published] = {
                 mean=HALF,
                 std=HALF,
                 resize=resize,
+                interpolation="bicubic",
                 source_errors=found,
             ),
         )
@@ -336,13 +353,13 @@ PUBLISHED: dict[str, Published] = {
                 224,
                 248,  # crop_pct 0.9
                 (
-                    SourceError("imagenet_c", 44.5, "mr-eggplant/FOA at 004b02d, README"),
+                    *errors("mr-eggplant/FOA at 004b02d, README", imagenet_c=44.5),
                     SourceError(
                         "imagenet_c",
                         55.8,
                         "quoted in KFF, table 1, for the loader of ViDA",
-                        resize="256",
-                        list_sha256=LIST_5000,
+                        CROP_256,
+                        LIST_5000,
                         normalised=False,
                     ),
                 ),
@@ -371,7 +388,7 @@ PUBLISHED: dict[str, Published] = {
                         f"cifar{n_classes}_c",
                         error,
                         "quoted in Diffusion-Calibrated CTTA, AAAI 2026, tables 1 and 2",
-                        resize="384",
+                        "resize 384 bilinear, as stored",
                         normalised=False,
                     ),
                 ),
@@ -397,16 +414,24 @@ PUBLISHED: dict[str, Published] = {
                 licence="none stated",
                 mean=IMAGENET_MEAN,
                 std=IMAGENET_STD,
-                resize=256,
+                resize=(256, 256),
                 crop=224,
                 classes="domainnet126",
                 classes_sha256=DOMAINNET,
+                source_domain=domain,
                 source_errors=found,
             ),
             head="fc",
         )
         for domain, found in (
-            ("real", errors("hthieu166/petta at 5b4de7f, README", domainnet126=45.3)),
+            (
+                "real",
+                cropped(
+                    "resize (256, 256) bilinear, centre crop 224",
+                    "hthieu166/petta at 5b4de7f, README, over 20 visits",
+                    domainnet126=45.3,
+                ),
+            ),
             ("clipart", ()),
             ("painting", ()),
             ("sketch", ()),

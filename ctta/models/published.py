@@ -18,6 +18,7 @@ from ctta.models.source import ModelCard, WrappedModel, weights_hash
 from ctta.places import cache_dir
 
 log = logging.getLogger("ctta")
+DIGITS = 64  # of a whole SHA-256; torchvision publishes eight of them
 
 # Which list of classes the labels of a data set are from; one that is not here is not checked.
 CLASSES_OF = {
@@ -69,7 +70,9 @@ def published_model(
         Path(weights).expanduser() if weights else (cache or cache_dir()) / "models" / chosen.file
     )
     if not path.is_file():
-        checksum = f"SHA-256 {chosen.sha256}..." if chosen.sha256 else "no checksum is published"
+        checksum = "no checksum is published"
+        if chosen.sha256:
+            checksum = f"SHA-256 {chosen.sha256}{'...' if len(chosen.sha256) < DIGITS else ''}"
         raise ValueError(
             f"model.weights: there is no file {path}; put {chosen.card.weights_tag} there, from "
             f"{chosen.url} ({checksum}), or type model.weights=FILE"
@@ -94,7 +97,7 @@ def published_model(
     deviations += data_deviations(card, normalised, {} if data is None else data.identity)
     if strict and deviations:
         raise ValueError(
-            f"model: {name} is not used as published: {'; '.join(deviations)}; change that, or "
+            f"{name} is not used as published: {'; '.join(deviations)}; change that, or "
             "type model.strict=false for a run that is marked as no reproduction"
         )
     for deviation in deviations:
@@ -139,25 +142,34 @@ def data_deviations(card: ModelCard, normalised: bool, data: Mapping[str, Any]) 
     Args:
         card: with the published errors, each of which names the conditions it was measured under.
         normalised: whether the model normalises the images.
-        data: identity of the data set; of its keys ``id``, ``resize``, ``list_sha256`` and
-            ``classes_sha256`` those that are there are compared.
+        data: identity of the data set; of its keys ``id``, ``preprocessing``, ``list_sha256``,
+            ``source_domain`` and ``classes_sha256`` those that are there are compared.
     """
-    rows = [row for row in card.source_errors if row.data == data.get("id")]
+    name = data.get("id", "")
+    rows = [row for row in card.source_errors if row.data == name]
     found = []
     if normalised != (card.mean is not None) and all(r.normalised != normalised for r in rows):
         found.append(f"normalisation: expected mean {card.mean} and std {card.std}, got none")
-    for key, what in (("resize", "resize"), ("list_sha256", "list of images")):
-        known = {getattr(row, key) for row in rows}
-        if key in data and known and data[key] not in known:
-            expected = " or ".join(sorted(map(str, known)))
-            found.append(f"{what}: expected {expected}, got {data[key]}")
-    classes = CLASSES_OF.get(data.get("id", ""), card.classes)
+    if "preprocessing" in data and CLASSES_OF.get(name) == card.classes:
+        of_files = str(data["preprocessing"]).removesuffix("uint8 / 255").removesuffix(", ")
+        of_files = of_files or "as stored"
+        known = {row.preprocessing for row in rows} or {"as stored", card.preprocessing}
+        if of_files not in known:
+            found.append(f"resize: expected {' or '.join(sorted(known))}, got {of_files}")
+    lists = {row.list_sha256 for row in rows if row.list_sha256}
+    if lists and data.get("list_sha256") not in {*lists, None}:
+        found.append(
+            f"list of images: expected SHA-256 {' or '.join(sorted(lists))}, got "
+            f"{data['list_sha256']}"
+        )
+    if card.source_domain is not None:
+        source = data.get("source_domain", card.source_domain)
+        if source != card.source_domain:
+            found.append(f"source domain: expected {card.source_domain}, got {source}")
+    classes = CLASSES_OF.get(name, card.classes)
     if classes != card.classes:
         found.append(f"classes: expected those of {card.classes}, got those of {classes}")
-    elif (
-        card.classes_sha256
-        and data.get("classes_sha256", card.classes_sha256) != card.classes_sha256
-    ):
+    elif card.classes_sha256 not in (None, data.get("classes_sha256", card.classes_sha256)):
         found.append(
             f"classes: expected a list with SHA-256 {card.classes_sha256}, got "
             f"{data['classes_sha256']}"

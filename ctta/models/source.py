@@ -55,16 +55,15 @@ class SourceError:
         data: the data set's name.
         error_pct: mean over the domains at severity 5, where it has severities.
         source: where the number was read.
-        resize: what the loader did to the files on top of decoding them: ``none`` or ``256``
-            (resized to 256, centre-cropped to 224).
-        list_sha256: of the list of images, or None: all images.
+        preprocessing: of the files, in the words of the data sets' identities.
+        list_sha256: of the images' names and labels, or None: not known.
         normalised: whether the images were normalised.
     """
 
     data: str
     error_pct: float
     source: str
-    resize: str = "none"
+    preprocessing: str = "as stored"
     list_sha256: str | None = None
     normalised: bool = True
 
@@ -86,10 +85,12 @@ class ModelCard:
         verified: whether that is the checksum that was expected of the file.
         mean: channel means that the model takes off, or None: it normalises nothing.
         std: channel deviations that it divides by, or None.
-        resize: shorter side that clean images are resized to, or None.
-        crop: side of the centre crop after that, or None.
+        resize: shorter side, or (H, W), that clean images are resized to, or None.
+        crop: side of the centre crop after that.
+        interpolation: of the resizing.
         classes: name of the list of classes.
         classes_sha256: of their names in the order of the outputs, one a line; None: no names.
+        source_domain: of the data set that it was trained on, where that has several.
         source_errors: published errors of the unadapted model.
         deviations: what is not as published, one sentence each; a run with any is no reproduction.
     """
@@ -106,12 +107,20 @@ class ModelCard:
     verified: bool = False
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    resize: int | None = None
+    resize: int | tuple[int, int] | None = None
     crop: int | None = None
+    interpolation: str = "bilinear"
     classes: str | None = None
     classes_sha256: str | None = None
+    source_domain: str | None = None
     source_errors: tuple[SourceError, ...] = ()
     deviations: tuple[str, ...] = ()
+
+    @property
+    def preprocessing(self) -> str:
+        """Of clean images, in the words of the data sets' identities."""
+        resized = f"resize {self.resize} {self.interpolation}, " if self.resize else ""
+        return f"{resized}centre crop {self.crop}" if resized else "as stored"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""

@@ -12,10 +12,15 @@ from key_layouts import constants, drawn, layout
 from safetensors.torch import save_file
 
 from ctta.assets import asset_dir
-from ctta.models.cards import LIST_5000, PUBLISHED
+from ctta.data.cifar import Cifar10C, Cifar100C
+from ctta.data.domainnet import VIEW as DOMAINNET_VIEW
+from ctta.data.domainnet import DomainNet126
+from ctta.data.imagenet import VIEWS, ImageNet3DCC, ImageNetC
+from ctta.data.imagenet_variants import ImageNetA, ImageNetR, ImageNetSketch, ImageNetV2
+from ctta.models.cards import LIST_5000, LIST_ALL, PUBLISHED
 from ctta.models.checkpoint import load_weights
 from ctta.models.domainnet_resnet import DomainNetResNet50
-from ctta.models.published import data_deviations, published_model
+from ctta.models.published import CLASSES_OF, data_deviations, published_model
 from ctta.models.resnet_gn import ResNetGN
 from ctta.models.resnext import ResNeXt
 from ctta.models.wide_resnet import WideResNet
@@ -219,27 +224,72 @@ def test_the_half_precision_of_a_file_is_widened(tmp_path):
     assert network.fc.weight.dtype == torch.float32
 
 
+CROP = "resize 256 bilinear, centre crop 224"
+
+
+def imagenet_c(preprocessing, list_sha256):
+    return {
+        "id": "imagenet_c",
+        "preprocessing": f"{preprocessing}, uint8 / 255",
+        "list_sha256": list_sha256,
+    }
+
+
+def domainnet(source_domain):
+    return {
+        "id": "domainnet126",
+        "preprocessing": "resize (256, 256) bilinear, centre crop 224, uint8 / 255",
+        "source_domain": source_domain,
+    }
+
+
 # --- the data set ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("name", "data", "normalised", "words"),
     [
-        ("wrn_28_10", {"id": "cifar10_c"}, False, None),
+        ("wrn_28_10", {"id": "cifar10_c", "preprocessing": "uint8 / 255"}, False, None),
         ("wrn_28_10", {"id": "my_folder"}, False, None),
         ("wrn_28_10", {"id": "digits_c"}, False, "expected those of cifar10, got those of digits"),
         ("wrn_28_10", {"id": "cifar100_c"}, False, "got those of cifar100"),
-        ("resnet50", {"id": "imagenet_c", "list_sha256": LIST_5000}, True, None),
-        ("resnet50", {"id": "imagenet_c", "list_sha256": None}, True, None),
-        ("resnet50", {"id": "imagenet_c", "list_sha256": "12ab"}, True, "list of images: expected"),
-        ("resnet50", {"id": "imagenet_c", "resize": "256"}, True, None),
-        ("swin_b", {"id": "imagenet_c", "resize": "none"}, True, None),
-        ("swin_b", {"id": "imagenet_c", "resize": "256"}, True, "resize: expected none, got 256"),
+        ("resnet50", imagenet_c("as stored", LIST_5000), True, None),
+        ("resnet50", imagenet_c("as stored", LIST_ALL), True, None),
+        (
+            "resnet50",
+            imagenet_c("as stored", "12ab"),
+            True,
+            "list of images: expected SHA-256 64ee",
+        ),
+        ("resnet50", imagenet_c(CROP, LIST_5000), True, None),
+        ("resnet50", {"id": "imagenet_r", "preprocessing": f"{CROP}, uint8 / 255"}, True, None),
+        ("resnet50", {"id": "ccc", "preprocessing": "as stored, uint8 / 255"}, True, None),
+        ("swin_b", imagenet_c("as stored", LIST_5000), True, None),
+        ("swin_b", imagenet_c(CROP, LIST_5000), True, f"resize: expected as stored, got {CROP}"),
+        (
+            "swin_b",
+            {"id": "imagenet_r", "preprocessing": f"{CROP}, uint8 / 255"},
+            True,
+            f"resize: expected resize 238 bicubic, centre crop 224, got {CROP}",
+        ),
         ("swin_b", {"id": "imagenet_c"}, False, "normalisation: expected mean"),
-        (TIMM.format(224), {"id": "imagenet_c"}, False, None),  # as ViDA feeds it
+        (TIMM.format(224), imagenet_c(CROP, LIST_5000), False, None),  # as ViDA feeds it
         ("vit_base_patch16_384_cifar10", {"id": "cifar10_c"}, False, None),
-        ("vit_base_patch16_384_cifar10", {"id": "cifar10_c", "resize": "none"}, False, "resize: "),
+        (
+            "vit_base_patch16_384_cifar10",
+            {"id": "cifar10_c", "preprocessing": "uint8 / 255"},
+            False,
+            "resize: expected resize 384 bilinear, as stored, got as stored",
+        ),
         ("resnet50", {"id": "imagenet_r", "classes_sha256": "00"}, True, "a list with SHA-256"),
+        ("resnet50_domainnet126_real", domainnet("real"), True, None),
+        ("resnet50_domainnet126_sketch", domainnet("sketch"), True, None),
+        (
+            "resnet50_domainnet126_sketch",
+            domainnet("real"),
+            True,
+            "source domain: expected sketch, got real",
+        ),
         ("resnet50_domainnet126_real", {"id": "imagenet_c"}, True, "got those of imagenet"),
     ],
 )
@@ -250,6 +300,17 @@ def test_what_a_card_says_of_a_data_set(name, data, normalised, words):
     else:
         assert len(found) == 1
         assert words in found[0]
+
+
+def test_cards_speak_as_the_data_sets_do():
+    assert str(VIEWS["as_stored"]) == "as stored" == PUBLISHED["wrn_28_10"].card.preprocessing
+    assert str(VIEWS["resize256_crop224"]) == CROP == PUBLISHED["resnet50"].card.preprocessing
+    domainnet = PUBLISHED["resnet50_domainnet126_clipart"].card
+    assert domainnet.preprocessing == str(DOMAINNET_VIEW)
+    sets = (Cifar10C, Cifar100C, ImageNetC, ImageNet3DCC, DomainNet126)
+    variants = (ImageNetR, ImageNetA, ImageNetV2, ImageNetSketch)
+    assert {kind.name for kind in (*sets, *variants)} <= CLASSES_OF.keys()
+    assert {row.data for p in PUBLISHED.values() for row in p.card.source_errors} <= set(CLASSES_OF)
 
 
 # Copied from the pages, not from the cards.
@@ -272,16 +333,16 @@ def test_what_a_card_says_of_a_data_set(name, data, normalised, words):
 )
 def test_expected_source_errors(name, data, error):
     rows = PUBLISHED[name].card.source_errors
-    plain = [r for r in rows if r.data == data and r.resize == "none"]
-    assert {r.error_pct for r in plain} == {error}
+    assert error in {r.error_pct for r in rows if r.data == data}
+    assert {r.error_pct for r in rows if r.data == data} <= {error, 82.4, 55.8}
     assert all(r.source for r in rows)
 
 
 def test_expected_source_errors_under_other_conditions():
-    (resized,) = [r for r in PUBLISHED["resnet50"].card.source_errors if r.resize == "256"]
-    assert (resized.error_pct, resized.list_sha256) == (82.4, LIST_5000)
+    (resized,) = [r for r in PUBLISHED["resnet50"].card.source_errors if r.error_pct == 82.4]
+    assert (resized.preprocessing, resized.list_sha256) == (CROP, LIST_5000)
     (vida,) = [r for r in PUBLISHED[TIMM.format(224)].card.source_errors if not r.normalised]
-    assert (vida.error_pct, vida.resize) == (55.8, "256")
+    assert (vida.error_pct, vida.preprocessing) == (55.8, CROP)
 
 
 def test_the_order_of_imagenets_classes_is_timms():
@@ -301,6 +362,7 @@ def test_preprocessing_is_that_of_the_libraries():
             theirs = weights.transforms()
             assert [list(card.mean), list(card.std)] == [theirs.mean, theirs.std]
             assert ([card.resize], [card.crop]) == (theirs.resize_size, theirs.crop_size)
+            assert card.interpolation == theirs.interpolation.value
             assert published.url == weights.url
             accuracy = weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]
             assert card.clean_error_pct == pytest.approx(100 - accuracy, abs=1e-9)
@@ -312,6 +374,7 @@ def test_preprocessing_is_that_of_the_libraries():
                 theirs.input_size,
             )
             assert card.resize == int(card.crop / theirs.crop_pct)
+            assert card.interpolation == theirs.interpolation
             assert card.licence.lower() == theirs.license
 
 
