@@ -54,7 +54,11 @@ def compiled_forward(model: SourceModel, x: Tensor) -> Tensor:
         ValueError: it cannot be compiled here; with what the compiler says first.
     """
     try:
-        return compiled()(model, x)
+        function = compiled()
+    except RuntimeError as error:  # no compiler for this Python or this system
+        raise ValueError(f"compute.compile: {error}; type compute.compile=false") from error
+    try:
+        return function(model, x)
     except torch._dynamo.exc.TorchDynamoException as error:
         reason = " ".join(str(error).strip().splitlines()[:2])
         raise ValueError(

@@ -82,6 +82,16 @@ def test_what_cannot_be_compiled_is_named(monkeypatch):
         model(torch.rand(1, 3, 2, 2))
 
 
+def test_a_python_without_a_compiler_is_named(monkeypatch):
+    def refuse(_function):
+        raise RuntimeError("not supported on Python 3.99")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    module.compiled.cache_clear()
+    with compiling(), pytest.raises(ValueError, match=r"compute\.compile: .*3\.99; type compute"):
+        tiny_cnn()(batches(1)[0])
+
+
 @pytest.mark.slow
 def test_the_default_compiler_gives_near_equal_answers_and_gradients():
     torch._dynamo.reset()
