@@ -218,7 +218,7 @@ def test_hashes_touch_no_image():
         ({"starts_high": True}, "starts_high: continual has one severity; type stream=gradual"),
         ({"order": "sideways"}, "order: expected one of cotta, petal_3dcc, rotta, got 'sideways'"),
         ({"order": "cotta", "order_number": 10}, "order_number: cotta has 0 to 9, got 10"),
-        ({"order_number": 1}, "order_number: got 1 without an order; type order=cotta"),
+        ({"order_number": 1}, "order_number: got 1 without an order; type stream=cotta_orders"),
         ({"order": "petal_3dcc"}, "order: petal_3dcc does not have fog; type dataset.corrupt"),
         ({"parameters": {"x": 1}}, "parameters.x: unknown; this setting takes no parameters"),
         (
