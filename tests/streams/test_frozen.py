@@ -12,7 +12,8 @@ import yaml
 
 from ctta.assets import asset_dir
 from ctta.build import build
-from ctta.streams.orders import STANDARD, THREE_D
+from ctta.data.catalogue import THREE_D_CORRUPTIONS
+from ctta.data.corruptions import CORRUPTIONS
 
 FILES = sorted(asset_dir("configs").glob("stream/*.yaml"))
 FROZEN = {
@@ -49,7 +50,7 @@ def stream(name):
         name="numbers",
         version=1,
         severity=5,
-        corruptions=THREE_D if name == "petal_orders" else STANDARD,
+        corruptions=THREE_D_CORRUPTIONS if name == "petal_orders" else CORRUPTIONS,
         identity={"id": "numbers"},
         labels=lambda corruption, severity: np.arange(200) * 7 % 10,
     )

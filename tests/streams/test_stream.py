@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctta.streams.orders import STANDARD
+from ctta.data.corruptions import CORRUPTIONS
 from ctta.streams.schedules import rising_and_falling
 from ctta.streams.settings import SETTINGS
 from ctta.streams.stream import CorruptionStream
@@ -123,7 +123,7 @@ def test_visits_in_the_rotta_form_are_one_list():
 def test_millions_of_ids_take_little_memory():
     import tracemalloc
 
-    data = Numbers(n=50_000, corruptions=STANDARD)
+    data = Numbers(n=50_000, corruptions=CORRUPTIONS)
     tracemalloc.start()
     made = CorruptionStream(data, rounds=10, batch_size=64)
     batch = next(made.batches(100_000))
