@@ -33,6 +33,19 @@ def error_by_domain(trace: Trace) -> dict[str, float]:
     }
 
 
+def error_by_visit(trace: Trace) -> Floats:
+    """Error in % of each of the stream's visits to a domain, in order; NaN without samples.
+
+    Where domains come more than once (severities that rise and fall, rounds), this is the mean
+    that papers report over the whole sequence, over one round, or over one severity.
+    """
+    n_visits = len(trace.domain_names)
+    domain = trace.samples["domain"]
+    n_wrong = np.bincount(domain, weights=wrong(trace), minlength=n_visits)
+    n_seen = np.bincount(domain, minlength=n_visits)
+    return np.asarray(100 * n_wrong / np.where(n_seen > 0, n_seen, np.nan))
+
+
 def error_pct(trace: Trace) -> float:
     """Unweighted mean over the domains, the field's headline."""
     return float(np.mean(list(error_by_domain(trace).values())))

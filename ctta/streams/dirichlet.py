@@ -19,6 +19,7 @@ from ctta.streams.schedules import (
     mixed,
     one_after_the_other,
     one_draw_for_equals,
+    reordered,
 )
 
 MOST_DRAWS = 200
@@ -51,7 +52,7 @@ def correlated_note(
         [classes_of(labels, s) for s in segments],
         lambda classes: in_chunks(classes, generator, concentration, smallest_chunk),
     )
-    return [(d[order], i[order]) for (d, i), order in zip(segments, orders, strict=True)]
+    return [reordered(*pair) for pair in zip(segments, orders, strict=True)]
 
 
 def mixed_correlated_note(
@@ -66,7 +67,7 @@ def mixed_correlated_note(
     check(concentration, smallest_chunk=smallest_chunk)
     (segment,) = mixed(labels, generator, shuffle)
     order = in_chunks(classes_of(labels, segment), generator, concentration, smallest_chunk)
-    return [(segment[0][order], segment[1][order])]
+    return [reordered(segment, order)]
 
 
 def in_chunks(
@@ -94,11 +95,11 @@ def in_chunks(
     kinds, number = np.unique(classes, return_inverse=True)
     n_chunks = len(kinds)
     full = len(classes) / n_chunks
+    members = of_each(number, n_chunks)
     chunk = np.empty(len(classes), dtype=np.int64)
     for _ in range(MOST_DRAWS):
         sizes = np.zeros(n_chunks, dtype=np.int64)
-        for kind in range(n_chunks):
-            (own,) = np.nonzero(number == kind)
+        for own in members:
             share = generator.dirichlet(np.repeat(concentration, n_chunks))
             share[sizes >= full] = 0
             if not share.any():
@@ -145,12 +146,17 @@ def correlated_rotta(
         number = np.searchsorted(kinds, labels[domain[0]][index])
         slot = np.empty(len(index), dtype=np.int64)
         shares = generator.dirichlet(np.repeat(concentration, n_slots), size=len(kinds))
-        for kind, share in enumerate(shares):
-            (own,) = np.nonzero(number == kind)
+        for own, share in zip(of_each(number, len(kinds)), shares, strict=True):
             slot[own] = cut(share, len(own))
         order = class_blocks(slot, number, n_slots, generator)
         parts.append((domain, index[order]))
     return [joined(parts)]
+
+
+def of_each(number: Index, n: int) -> list[Index]:
+    """The positions that have each of the numbers 0 to n-1, ascending."""
+    ends = np.cumsum(np.bincount(number, minlength=n))
+    return np.split(np.argsort(number, kind="stable"), ends[:-1])
 
 
 def cut(share: NDArray[np.float64], n: int) -> Index:

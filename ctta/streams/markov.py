@@ -27,8 +27,8 @@ def markov(
     Where both chains reach their imbalance by their transitions, the stream ends when a state has
     given ``samples_per_state`` samples. A chain that cannot (see `Chain`) has its states closed
     when they have given their share of samples; the stream ends when all are closed. From a state
-    whose transitions all lead to closed ones, an open one is drawn uniformly. A state with fewer
-    images than samples starts over.
+    whose transitions all lead to closed ones, an open one is drawn uniformly, of the next domain
+    or class where its chain has correlation 1. A state with fewer images than samples starts over.
 
     Source: LeapLabTHU/UniTTA at c41bce7, ``core/data/unittasampler.py``.
 
@@ -36,10 +36,10 @@ def markov(
         labels: of each domain's samples.
         generator: draws.
         shuffle: the images of a state come in random order; else in file order.
-        domain_correlation: the largest self-transition probability, above 0; 1: the domain
-            changes when it is used up; None: one over the number of domains, no correlation.
+        domain_correlation: the largest self-transition probability, above 0; 1: the domains come
+            in order, each until it is used up; None: one over their number, no correlation.
         domain_imbalance: samples of the first domain over those of the last, at least 1.
-        class_correlation: as for domains.
+        class_correlation: as for domains; not 1 if that is.
         class_imbalance: as for domains.
         samples_per_state: of the first state, at least 1.
 
@@ -54,6 +54,8 @@ def markov(
         raise ValueError(f"samples_per_state: expected at least 1, got {samples_per_state}")
     if shuffle:
         images = [[generator.permutation(own) for own in row] for row in images]
+    if domain_correlation == class_correlation == 1:
+        raise ValueError("class_correlation: expected below 1 with domain_correlation=1, got 1")
     domains = Chain.made("domain", len(labels), domain_correlation, domain_imbalance)
     classes = Chain.made("class", len(kinds), class_correlation, class_imbalance)
     states = walk(domains, classes, samples_per_state, generator)
@@ -74,11 +76,13 @@ class Chain:
         share: of each state's samples, [n], sums to 1.
         stationary: ``transition`` has these shares as its stationary distribution; else all
             states have one self-transition, and the shares are enforced by closing states.
+        in_order: no state is left before it is closed, then for the next one.
     """
 
     transition: NDArray[np.float64]
     share: NDArray[np.float64]
     stationary: bool
+    in_order: bool = False
 
     @classmethod
     def made(cls, what: str, n: int, correlation: float | None, imbalance: float) -> Chain:
@@ -103,7 +107,7 @@ class Chain:
             leave *= imbalance / step ** np.arange(n - 1, -1, -1, dtype=np.float64)
         transition = np.repeat(leave[:, None] / (n - 1), n, axis=1)
         np.fill_diagonal(transition, 1 - leave)
-        return cls(transition, share / share.sum(), stationary)
+        return cls(transition, share / share.sum(), stationary, stay == 1)
 
 
 def walk(domains: Chain, classes: Chain, per_state: int, generator: np.random.Generator) -> Index:
@@ -136,6 +140,10 @@ def walk(domains: Chain, classes: Chain, per_state: int, generator: np.random.Ge
         weight = np.outer(domains.transition[domain], classes.transition[kind]) * is_open
         if not weight.any():
             weight = is_open.astype(np.float64)
+            if domains.in_order:
+                weight[np.arange(share.shape[0]) != domain + 1] = 0
+            if classes.in_order:
+                weight[:, np.arange(share.shape[1]) != kind + 1] = 0
         total = np.cumsum(weight)
         state = int(np.searchsorted(total, generator.random() * total[-1], side="right"))
         domain, kind = divmod(state, share.shape[1])

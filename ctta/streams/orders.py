@@ -4,38 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-STANDARD = (
-    "gaussian_noise",
-    "shot_noise",
-    "impulse_noise",
-    "defocus_blur",
-    "glass_blur",
-    "motion_blur",
-    "zoom_blur",
-    "snow",
-    "frost",
-    "fog",
-    "brightness",
-    "contrast",
-    "elastic_transform",
-    "pixelate",
-    "jpeg_compression",
-)
-THREE_D = (
-    "near_focus",
-    "far_focus",
-    "bit_error",
-    "color_quant",
-    "flash",
-    "fog_3d",
-    "h265_abr",
-    "h265_crf",
-    "iso_noise",
-    "low_light",
-    "xy_motion_blur",
-    "z_motion_blur",
-)
-# Positions in STANDARD; qinenergy/cotta at c212a20, the gradual CIFAR and the ImageNet scripts.
+from ctta.data.catalogue import THREE_D_CORRUPTIONS
+from ctta.data.corruptions import CORRUPTIONS
+
+# Positions in CORRUPTIONS; qinenergy/cotta at c212a20, the gradual CIFAR and the ImageNet scripts.
 COTTA = (
     (10, 13, 0, 5, 6, 4, 2, 14, 3, 12, 1, 8, 7, 9, 11),
     (14, 1, 6, 8, 11, 9, 3, 12, 0, 10, 4, 2, 13, 7, 5),
@@ -48,7 +20,7 @@ COTTA = (
     (3, 5, 6, 1, 0, 4, 14, 9, 11, 13, 8, 7, 10, 12, 2),
     (11, 0, 3, 6, 8, 4, 14, 9, 13, 12, 1, 2, 7, 5, 10),
 )
-# Positions in THREE_D; dhanajitb/petal at ae61118.
+# Positions in THREE_D_CORRUPTIONS; dhanajitb/petal at ae61118.
 PETAL = (
     (0, 6, 10, 8, 11, 7, 9, 2, 3, 4, 5, 1),
     (10, 5, 6, 9, 8, 2, 11, 0, 1, 3, 7, 4),
@@ -80,8 +52,8 @@ ROTTA = (
     "impulse_noise",
 )
 ORDERS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "cotta": tuple(tuple(STANDARD[i] for i in order) for order in COTTA),
-    "petal_3dcc": tuple(tuple(THREE_D[i] for i in order) for order in PETAL),
+    "cotta": tuple(tuple(CORRUPTIONS[i] for i in order) for order in COTTA),
+    "petal_3dcc": tuple(tuple(THREE_D_CORRUPTIONS[i] for i in order) for order in PETAL),
     "rotta": (ROTTA,),
 }
 

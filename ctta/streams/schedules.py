@@ -40,8 +40,9 @@ def one_after_the_other(
 def mixed(labels: Sequence[Index], generator: np.random.Generator, shuffle: bool) -> list[Segment]:
     """All samples of all domains in one segment, shuffled together."""
     domain, index = joined(one_after_the_other(labels, generator, False))
-    order = generator.permutation(len(index)) if shuffle else np.arange(len(index))
-    return [(domain[order], index[order])]
+    if not shuffle:
+        return [(domain, index)]
+    return [reordered((domain, index), generator.permutation(len(index)))]
 
 
 def correlated(
@@ -63,23 +64,24 @@ def continually_changing(
 ) -> list[Segment]:
     """CDC: runs of batches of domains that are drawn, until all are used up; one segment.
 
-    A domain of n samples has floor(n / batch_size) + 1 batches to give. A domain is drawn
-    uniformly among those with batches left, then uniformly how many of them come. The batches are
-    cut from the whole list, so that they cross domains after a domain's short last batch.
+    A domain is drawn uniformly among those that have samples left, then how many batches of it
+    come: uniformly from 1 to floor(n / batch_size) + 1 less those that came. Every domain has a
+    permutation of its own. Batches are cut from the whole list, so that they cross domains after a
+    domain's short last batch.
 
-    Source: LTS5/ReservoirTTA at f876640, ``continual_cdc``.
+    Source: LTS5/ReservoirTTA at f876640, setting ``continual_cdc``.
     """
-    whole = one_after_the_other(labels, generator, shuffle)
-    left = np.array([len(index) // batch_size + 1 for _, index in whole])
-    given = np.zeros_like(left)
+    sizes = [len(own) for own in labels]
+    orders = [generator.permutation(n) if shuffle else np.arange(n) for n in sizes]
+    given = np.zeros(len(sizes), dtype=np.int64)
     runs = []
-    while left.any():
-        domain = generator.choice(np.flatnonzero(left))
-        n_batches = generator.integers(1, left[domain], endpoint=True)
+    while (left := np.flatnonzero(given * batch_size < sizes)).size:
+        domain = int(generator.choice(left))
+        most = sizes[domain] // batch_size + 1 - given[domain]
+        n_batches = generator.integers(1, most, endpoint=True)
         first = given[domain] * batch_size
-        part = slice(first, first + n_batches * batch_size)
-        runs.append((whole[domain][0][part], whole[domain][1][part]))
-        left[domain] -= n_batches
+        run = orders[domain][first : first + n_batches * batch_size]
+        runs.append((repeated(domain, len(run)), run))
         given[domain] += n_batches
     return [joined(runs)]
 
@@ -123,11 +125,20 @@ def repeated(domain: int, n: int) -> Index:
     return np.broadcast_to(np.int64(domain), n)
 
 
+def is_repeated(domain: Index) -> bool:
+    """Whether it came from `repeated`."""
+    return len(domain) > 0 and domain.strides == (0,)
+
+
 def shifted(domain: Index, by: int) -> Index:
     """``domain + by``, still in the memory of one number where it was."""
-    if len(domain) and domain.strides == (0,):
-        return repeated(int(domain[0]) + by, len(domain))
-    return domain + by
+    return repeated(int(domain[0]) + by, len(domain)) if is_repeated(domain) else domain + by
+
+
+def reordered(segment: Segment, order: Index) -> Segment:
+    """The samples of a segment in another order."""
+    domain, index = segment
+    return domain if is_repeated(domain) else domain[order], index[order]
 
 
 def joined(segments: Sequence[Segment]) -> Segment:
@@ -147,8 +158,7 @@ def classes_of(labels: Sequence[Index], segment: Segment) -> Index:
 
 def by_class(labels: Sequence[Index], segment: Segment) -> Segment:
     """A segment sorted by class, stably."""
-    order = np.argsort(classes_of(labels, segment), kind="stable")
-    return segment[0][order], segment[1][order]
+    return reordered(segment, np.argsort(classes_of(labels, segment), kind="stable"))
 
 
 def one_draw_for_equals(

@@ -148,7 +148,9 @@ class CorruptionStream:
         if starts_high and not chosen.gradual:
             raise ValueError(f"starts_high: {setting} has one severity; type stream=gradual")
         if order is None and order_number:
-            raise ValueError(f"order_number: got {order_number} without an order; type order=cotta")
+            raise ValueError(
+                f"order_number: got {order_number} without an order; type stream=cotta_orders"
+            )
         arguments = chosen.bound(parameters or {}, batch_size)
         self.data, self.batch_size = data, batch_size
         self.name = f"{data.name}/{setting}"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from torchvision import transforms
 
 from ctta.data import catalogue
@@ -15,6 +16,10 @@ from ctta.data.folders import lines_sha256, list_lines
 from ctta.data.imagenet import ImageNet3DCC, ImageNetC
 from ctta.data.imagenet_variants import ImageNetA, ImageNetR, ImageNetSketch, ImageNetV2
 from ctta.data.own import Folder, corrupted
+from ctta.methods.source import Source
+from ctta.models.source import WrappedModel
+from ctta.online.loop import run_online
+from ctta.streams.stream import CorruptionStream
 
 VARIANTS = {
     "imagenet_r": ImageNetR,
@@ -87,6 +92,24 @@ def test_3dcc_has_its_own_corruptions(tmp_path):
     data = ImageNet3DCC(root=tmp_path, subset="own", list_file=tmp_path / "list.txt", n_images=2)
     assert list(data.corruptions) == miniature.CORRUPTIONS_3D
     assert data.images("z_motion_blur", 5, np.arange(2)).shape == (2, 3, 224, 224)
+
+
+def test_3dcc_runs_in_the_ten_orders_of_petal(tmp_path):
+    miniature.imagenet_c(tmp_path, "ImageNet-3DCC", tuple(miniature.CORRUPTIONS_3D))
+    data = ImageNet3DCC(root=tmp_path, subset="own", list_file=tmp_path / "list.txt", n_images=2)
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1000))
+    model = WrappedModel(network.eval(), name="pool", image_shape=(3, 224, 224))
+    streams = [
+        CorruptionStream(data, order="petal_3dcc", order_number=number, shuffle=False, batch_size=2)
+        for number in range(10)
+    ]
+    assert len({stream.protocol_sha256 for stream in streams}) == 1
+    assert len({stream.stream_sha256 for stream in streams}) == 10
+    trace = run_online(Source(model), streams[9])
+    first = {9: "fog_3d", 0: "near_focus"}
+    assert str(streams[0].domains[0]) == f"{first[0]}-5"
+    assert trace.domain_names[0] == f"{first[9]}-5"
+    assert trace.samples["segment"].tolist() == [n for n in range(12) for _ in range(2)]
 
 
 def test_clean_images_are_those_of_the_list(root):

@@ -67,6 +67,14 @@ def test_errors(case):
     assert metrics.error_pct(trace) == pytest.approx(50 * (fog + snow))
 
 
+def test_error_by_visit():
+    trace, p, label = made(domains=("fog-5", "snow-5", "fog-5", "snow-5"))
+    trace.samples["domain"][trace.samples["domain"] == 3] = 2
+    wrong, domain = p.argmax(1) != label, trace.samples["domain"]
+    expected = [100 * wrong[domain == number].mean() for number in range(3)]
+    assert metrics.error_by_visit(trace) == pytest.approx([*expected, np.nan], nan_ok=True)
+
+
 def test_error_along_the_stream(case):
     trace, p, label = case
     wrong = p.argmax(1) != label

@@ -12,17 +12,18 @@ import yaml
 
 from ctta.assets import asset_dir
 from ctta.build import build
-from ctta.streams.orders import STANDARD, THREE_D
+from ctta.data.catalogue import THREE_D_CORRUPTIONS
+from ctta.data.corruptions import CORRUPTIONS
 
 FILES = sorted(asset_dir("configs").glob("stream/*.yaml"))
 FROZEN = {
-    "cdc": ("6b8a1cb83d0ccf6e", "1676b1f5449c0c5f"),
+    "cdc": ("e227c2ec2e29171e", "9ef1bb110d4bb2a0"),
     "continual": ("7c74b1ed5a8e47e6", "c186a266cfc1755f"),
     "correlated": ("723a2de23375a49f", "20baeca514911496"),
     "correlated_note": ("c2d15890f69a0b92", "3cd651bf45e3d819"),
     "correlated_rotta": ("5c6534c38c087a22", "e582cbce49d576ef"),
     "cotta_orders": ("0e2662e7aa4f064f", "1bac98a47b54e2cb"),
-    "csc": ("cc69992ddc5ede9d", "df3b9332557cbe18"),
+    "csc": ("8b15c16d352e0326", "13f6b327c75a827e"),
     "gradual": ("8cd331cfbabfec98", "471acda3158ef3ac"),
     "gradual_correlated": ("1ed30eb6169a23cb", "d984ea9cd09df3fb"),
     "gradual_cotta": ("c303ba57cd2a87d2", "f345c99fac6475da"),
@@ -49,7 +50,7 @@ def stream(name):
         name="numbers",
         version=1,
         severity=5,
-        corruptions=THREE_D if name == "petal_orders" else STANDARD,
+        corruptions=THREE_D_CORRUPTIONS if name == "petal_orders" else CORRUPTIONS,
         identity={"id": "numbers"},
         labels=lambda corruption, severity: np.arange(200) * 7 % 10,
     )

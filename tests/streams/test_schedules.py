@@ -139,20 +139,20 @@ def test_at_most_a_hundred_slots():
 @settings(max_examples=80, deadline=None)
 def test_cdc_gives_whole_batches_of_one_domain_until_its_last(labels, batch_size, seed):
     ((domain, index),) = continually_changing(labels, pcg(seed), True, batch_size=batch_size)
-    whole = one_after_the_other(labels, pcg(seed), True)
     given_ = [0] * len(labels)
     for run in np.split(np.arange(len(domain)), np.flatnonzero(np.diff(domain)) + 1):
         own = domain[run[0]]
         given_[own] += len(run)
         assert given_[own] % batch_size == 0 or given_[own] == len(labels[own])
-    for number, (_, order) in enumerate(whole):
-        assert index[domain == number].tolist() == order.tolist()
+    ((domain, index),) = continually_changing(labels, pcg(seed), False, batch_size=batch_size)
+    assert in_file_order_within_classes(labels, [(domain, index)])
 
 
-def test_cdc_mixes_the_order_of_domains():
+def test_cdc_mixes_the_order_of_domains_and_permutes_each_by_itself():
     labels = [np.zeros(64, np.int64)] * 5
-    ((domain, _),) = continually_changing(labels, pcg(0), True, batch_size=4)
+    ((domain, index),) = continually_changing(labels, pcg(0), True, batch_size=4)
     assert label_changes(domain) > 8
+    assert len({tuple(index[domain == d]) for d in range(5)}) == 5
 
 
 @given(
@@ -244,10 +244,16 @@ def test_the_walk_stays_as_often_as_it_is_told():
     assert (np.diff(kind) == 0).mean() == pytest.approx(1 / 4, abs=0.02)
 
 
-def test_a_domain_that_never_leaves_changes_when_it_is_used_up():
+def test_domains_that_never_leave_come_in_order_each_until_it_is_used_up():
     domain, _, _, counts = walked(domain_correlation=1, domain_imbalance=3)
-    assert label_changes(domain) == 2
+    assert (np.diff(domain) >= 0).all()
     assert counts.sum(1).tolist() == [120, 4 * 17, 40]  # 30, 30 / sqrt(3) and 10 of each class
+
+
+def test_classes_that_never_leave_come_in_order():
+    _, kind, _, counts = walked(class_correlation=1)
+    assert (np.diff(kind) >= 0).all()
+    assert counts.sum(0).tolist() == [90] * 4
 
 
 @pytest.mark.parametrize("domain_correlation", [None, 1])
@@ -293,3 +299,8 @@ def test_a_domain_without_a_class_is_refused():
 def test_mixing_meets_all_domains_early():
     ((domain, _),) = mixed([np.zeros(100, np.int64)] * 5, pcg(0), True)
     assert set(domain[:50].tolist()) == set(range(5))
+
+
+def test_only_one_chain_can_be_in_order():
+    with pytest.raises(ValueError, match="class_correlation: expected below 1 with domain_corr"):
+        walked(domain_correlation=1, class_correlation=1)

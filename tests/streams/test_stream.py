@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctta.streams.orders import STANDARD
+from ctta.data.corruptions import CORRUPTIONS
 from ctta.streams.schedules import rising_and_falling
 from ctta.streams.settings import SETTINGS
 from ctta.streams.stream import CorruptionStream
@@ -123,7 +123,7 @@ def test_visits_in_the_rotta_form_are_one_list():
 def test_millions_of_ids_take_little_memory():
     import tracemalloc
 
-    data = Numbers(n=50_000, corruptions=STANDARD)
+    data = Numbers(n=50_000, corruptions=CORRUPTIONS)
     tracemalloc.start()
     made = CorruptionStream(data, rounds=10, batch_size=64)
     batch = next(made.batches(100_000))
@@ -218,7 +218,7 @@ def test_hashes_touch_no_image():
         ({"starts_high": True}, "starts_high: continual has one severity; type stream=gradual"),
         ({"order": "sideways"}, "order: expected one of cotta, petal_3dcc, rotta, got 'sideways'"),
         ({"order": "cotta", "order_number": 10}, "order_number: cotta has 0 to 9, got 10"),
-        ({"order_number": 1}, "order_number: got 1 without an order; type order=cotta"),
+        ({"order_number": 1}, "order_number: got 1 without an order; type stream=cotta_orders"),
         ({"order": "petal_3dcc"}, "order: petal_3dcc does not have fog; type dataset.corrupt"),
         ({"parameters": {"x": 1}}, "parameters.x: unknown; this setting takes no parameters"),
         (
