@@ -22,7 +22,7 @@ from ctta.counter import Rows
 from ctta.data import catalogue
 from ctta.data.base import Labelled
 from ctta.data.ccc_walk import Step, calibration_sha256, noises, read_calibration, walk
-from ctta.data.clean import imagenet_test, imagenet_train
+from ctta.data.clean import imagenet_test, imagenet_train, thinned
 from ctta.data.corruptions import RECIPE_VERSION, TABLES, functions
 from ctta.data.corruptions.digital import jpeg
 from ctta.data.corruptions.table import CORRUPTIONS, Params
@@ -99,7 +99,7 @@ class GeneratedCCC(SequentialData):
 
     def clean_samples(self) -> Labelled | None:
         """ImageNet's validation set."""
-        return imagenet_test(self.root, workers=self.workers)
+        return thinned(imagenet_test(self.root, workers=self.workers), self.n_images)
 
     def training_samples(self) -> Labelled:
         """ImageNet's training set."""

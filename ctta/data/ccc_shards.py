@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from ctta.data.base import Labelled
-from ctta.data.clean import imagenet_test, imagenet_train
+from ctta.data.clean import imagenet_test, imagenet_train, thinned
 from ctta.data.decoding import View
 from ctta.data.sequential import SequentialData
 
@@ -75,7 +75,7 @@ class CCCShards(SequentialData):
 
     def clean_samples(self) -> Labelled | None:
         """ImageNet's validation set; None where that is not there."""
-        return imagenet_test(self.root, workers=1)
+        return thinned(imagenet_test(self.root, workers=1), self.n_images)
 
     def training_samples(self) -> Labelled:
         """ImageNet's training set."""

@@ -157,7 +157,7 @@ def test_missing_and_truncated_shards_are_named(shards):
     path.unlink()
     with pytest.raises(ValueError, match=r"serial_00001.tar: no such file; give dataset.shards"):
         list(ccc(root=shards, n_images=18).blocks(0, 4))
-    with pytest.raises(ValueError, match="no such folder; give dataset.shards"):
+    with pytest.raises(ValueError, match=r"no such folder; give dataset.shards"):
         ccc(root=shards, shards=str(shards), n_images=18)
 
 
