@@ -99,6 +99,19 @@ def test_where_the_files_lie_is_no_part_of_a_run(ctta, monkeypatch, root, tmp_pa
     assert "is finished already" in text
 
 
+def test_workers_and_prefetch_change_no_bit(ctta, monkeypatch, root):
+    status, text, (first,) = run(ctta, monkeypatch, root, "imagenet_c")
+    assert status == 0, text
+    more = ("dataset.workers=3", "compute.prefetch=2", "--force")
+    status, text, (second,) = run(ctta, monkeypatch, root, "imagenet_c", *more)
+    assert status == 0, text
+    assert second["config"]["dataset"]["workers"] == 3
+    assert (second["identity"], second["trace_sha256"]) == (
+        first["identity"],
+        first["trace_sha256"],
+    )
+
+
 def test_a_model_with_too_few_classes_is_refused(ctta, monkeypatch, root):
     more = ["model.target=tiny:ten"]
     status, text, _ = run(ctta, monkeypatch, root, "imagenet_c", *more)
