@@ -39,14 +39,12 @@ class Labelled:
     identity: str
 
 
-class DataSet(ABC):
-    """Labelled images by (domain, sample); a domain is a corruption at a severity.
+class LabelledData(ABC):
+    """What every data set has: a name, labels of some classes, clean and training images.
 
     Attributes:
         name: as it appears in records.
         version: of how it is read; rises with any change that moves a pixel or a label.
-        corruptions: the domains, in the order of the streams.
-        severity: what a stream shows unless its schedule says otherwise; 0: the set has none.
         n_classes: of the labels.
         classes: which of a model's outputs the labels stand for, in their order; None: all.
     """
@@ -54,18 +52,12 @@ class DataSet(ABC):
     name: str
     version: int = 1
     n_classes: int
-    corruptions: Sequence[str]
-    severity: int = NO_SEVERITY
     classes: Sequence[int] | None = None
 
     @property
     @abstractmethod
     def identity(self) -> dict[str, Any]:
         """What makes this data set this one, as JSON-able values; part of a stream's protocol."""
-
-    @abstractmethod
-    def samples(self, corruption: str, severity: int) -> Labelled:
-        """One domain."""
 
     def clean_samples(self) -> Labelled | None:
         """The clean test images; None where the set has none."""
@@ -78,6 +70,44 @@ class DataSet(ABC):
             ValueError: the set has none.
         """
         raise ValueError(f"{self.name} has no training data; take a method that needs none")
+
+    def clean_test(self) -> tuple[Images, Tensor] | None:
+        """Clean test images, float32 [N,3,H,W] when asked for, and labels [N], for forgetting."""
+        return self._clean
+
+    @cached_property
+    def _clean(self) -> tuple[Images, Tensor] | None:
+        clean = self.clean_samples()
+        return None if clean is None else (Floats(clean.images), torch.from_numpy(clean.labels))
+
+    @cached_property
+    def _source(self) -> SourceData:
+        train = self.training_samples()
+        return SourceData(Floats(train.images), torch.from_numpy(train.labels), train.identity)
+
+    def source(self) -> SourceData:
+        """The training data.
+
+        Raises:
+            ValueError: the data set has none, or it is not there.
+        """
+        return self._source
+
+
+class DataSet(LabelledData):
+    """Labelled images by (domain, sample); a domain is a corruption at a severity.
+
+    Attributes:
+        corruptions: the domains, in the order of the streams.
+        severity: what a stream shows unless its schedule says otherwise; 0: the set has none.
+    """
+
+    corruptions: Sequence[str]
+    severity: int = NO_SEVERITY
+
+    @abstractmethod
+    def samples(self, corruption: str, severity: int) -> Labelled:
+        """One domain."""
 
     def domain(self, corruption: str, severity: int) -> Labelled:
         """`samples`, opened once.
@@ -106,28 +136,6 @@ class DataSet(ABC):
     def images(self, corruption: str, severity: int, indices: NDArray[np.int64]) -> Tensor:
         """float32 [n,3,H,W] in [0,1]: the images ``indices`` of one domain."""
         return Floats(self.domain(corruption, severity).images)[torch.from_numpy(indices)]
-
-    def clean_test(self) -> tuple[Images, Tensor] | None:
-        """Clean test images, float32 [N,3,H,W] when asked for, and labels [N], for forgetting."""
-        return self._clean
-
-    @cached_property
-    def _clean(self) -> tuple[Images, Tensor] | None:
-        clean = self.clean_samples()
-        return None if clean is None else (Floats(clean.images), torch.from_numpy(clean.labels))
-
-    @cached_property
-    def _source(self) -> SourceData:
-        train = self.training_samples()
-        return SourceData(Floats(train.images), torch.from_numpy(train.labels), train.identity)
-
-    def source(self) -> SourceData:
-        """The training data.
-
-        Raises:
-            ValueError: the data set has none, or it is not there.
-        """
-        return self._source
 
 
 def domains(

@@ -6,14 +6,17 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ctta.data import catalogue
 from ctta.data.base import Labelled
 from ctta.data.decoding import ImageFiles, View, names_sha256
 from ctta.data.folders import imagenet_folder
+from ctta.data.images import Chosen
 
 log = logging.getLogger("ctta")
+N_CLEAN = 5000
 VIEW = View(resize=256, crop=224)
 Files = tuple[list[str], NDArray[np.int64]]
 
@@ -35,6 +38,20 @@ def imagenet_test(root: Path, *, workers: int, chosen: Files | None = None) -> L
     files = ImageFiles(folder, names, view=VIEW, remedy=found.remedy(), workers=workers)
     files.require_all()
     return Labelled(files, labels, f"{names_sha256(names, labels)}, {VIEW}")
+
+
+def thinned(whole: Labelled | None, n_images: int | None) -> Labelled | None:
+    """At most 5,000 images (or ``n_images``, if that is less), evenly spread over all.
+
+    Forgetting is measured before and after a stream; with all 50,000 it would take longer than
+    most streams.
+    """
+    if whole is None:
+        return None
+    n = min(N_CLEAN, len(whole.labels), n_images or N_CLEAN)
+    own = np.linspace(0, len(whole.labels) - 1, n).round().astype(np.int64)
+    images = Chosen(whole.images, torch.from_numpy(own))
+    return Labelled(images, whole.labels[own], f"{whole.identity}, {n} of them")
 
 
 def imagenet_train(root: Path, *, workers: int) -> Labelled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,8 +91,8 @@ class ImageFiles(Pixels):
             return torch.stack([self.one(name) for name in chosen])
         return torch.stack(list(self._pool.map(self.one, chosen)))  # in order: Pillow frees the GIL
 
-    def one(self, name: str) -> Tensor:
-        """uint8 [3,H,W] of one file.
+    def one(self, name: str, view: Callable[[Image.Image], Tensor] | None = None) -> Tensor:
+        """uint8 [3,H,W] of one file; ``view`` instead of the own one.
 
         Raises:
             ValueError: no such file, or none that can be decoded.
@@ -100,7 +100,7 @@ class ImageFiles(Pixels):
         path = self.folder / name
         try:
             with Image.open(path) as image:
-                return self.view(image.convert("RGB"))
+                return (view or self.view)(image.convert("RGB"))
         except FileNotFoundError:
             raise ValueError(f"{path}: no such file; {self.remedy}") from None
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ctta.data import catalogue
 from ctta.data.base import DataSet, Labelled
-from ctta.data.clean import imagenet_test, imagenet_train
+from ctta.data.clean import imagenet_test, imagenet_train, thinned
 from ctta.data.decoding import ImageFiles, View, names_sha256
 from ctta.data.folders import class_folders, imagenet_files, imagenet_wnids, images_of
 
@@ -50,6 +50,7 @@ class ImageNetVariant(DataSet):
         names, labels = self.files()
         if n_images is not None and not 1 <= n_images <= len(names):
             raise ValueError(f"n_images: expected 1 to {len(names)}, got {n_images}")
+        self.n_images = n_images
         self.chosen = names[:n_images], labels[:n_images]
 
     def files(self) -> tuple[list[str], NDArray[np.int64]]:
@@ -76,8 +77,9 @@ class ImageNetVariant(DataSet):
         return Labelled(files, labels, self.name)
 
     def clean_samples(self) -> Labelled | None:
-        """ImageNet's validation set, its classes among those of the set; None without one."""
-        return self.of_the_classes(imagenet_test(self.root, workers=self.workers))
+        """Images of the validation set, of the set's classes; None where that is not there."""
+        whole = imagenet_test(self.root, workers=self.workers)
+        return thinned(self.of_the_classes(whole), self.n_images)
 
     def training_samples(self) -> Labelled:
         """ImageNet's training set, its classes among those of the set."""

@@ -136,6 +136,8 @@ class CorruptionStream:
         repermuted: bool = False,
         parameters: Parameters | None = None,
     ) -> None:
+        if not hasattr(data, "corruptions"):
+            raise ValueError(f"data: {data.name} has one order of its own; type stream=sequential")
         if setting not in SETTINGS:
             raise ValueError(f"setting: expected one of {', '.join(SETTINGS)}, got {setting!r}")
         if batch_size < 1:

@@ -7,6 +7,7 @@ not from the loaders: a wrong constant there must fail against these files.
 from __future__ import annotations
 
 import io
+import pickle
 import tarfile
 from pathlib import Path
 
@@ -225,3 +226,57 @@ def domainnet(root: Path, n: int = 4) -> Path:
             lines.append(f"{name} {11 + i}")
         (folder / f"{domain}_list.txt").write_text("\n".join(lines))
     return folder
+
+
+# --- CCC ---------------------------------------------------------------------------------------
+
+
+def ccc_shards(folder: Path, sizes: list[int]) -> Path:
+    """serial_00000.tar and so on; sample i of the stream is drawn from the seed i, label i % 1000.
+
+    Members as the authors' writer puts them: sample_<i>.info, .input.jpg, .output.cls.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    n = 0
+    for number, size in enumerate(sizes):
+        with tarfile.open(folder / f"serial_{number:05}.tar", "w") as archive:
+            for i in range(size):
+                content = jpeg(folder / "x.jpg", n).read_bytes()
+                tar_member(archive, f"sample_{i}.info", b"++dir++n01440764++name++x.JPEG++n1++fog")
+                tar_member(archive, f"sample_{i}.input.jpg", content)
+                tar_member(archive, f"sample_{i}.output.cls", str(n % 1000).encode())
+                n += 1
+    (folder / "x.jpg").unlink(missing_ok=True)
+    return folder
+
+
+CCC_NOISES = [
+    "gaussian_noise",
+    "shot_noise",
+    "impulse_noise",
+    "defocus_blur",
+    "glass_blur",
+    "motion_blur",
+    "zoom_blur",
+    "snow",
+    "frost",
+    "fog",
+    "contrast",
+    "elastic",
+    "pixelate",
+    "jpeg",
+]
+
+
+def ccc_calibration(path: Path) -> Path:
+    """ccc_accuracy_matrix.pickle: accuracy in % by quarter steps of two severities."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first, second = np.mgrid[:21, :21]
+    content = {
+        f"n1_{a}_n2_{b}": np.clip(76 - (2 + k % 3) * first - (2 + m % 2) * second, 0.1, 100.0)
+        for k, a in enumerate(CCC_NOISES)
+        for m, b in enumerate(CCC_NOISES)
+        if a != b
+    }
+    path.write_bytes(pickle.dumps(content, 4))
+    return path

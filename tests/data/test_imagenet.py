@@ -11,6 +11,8 @@ from torch import nn
 from torchvision import transforms
 
 from ctta.data import catalogue
+from ctta.data.base import Labelled
+from ctta.data.clean import thinned
 from ctta.data.domainnet import DomainNet126
 from ctta.data.folders import lines_sha256, list_lines
 from ctta.data.imagenet import ImageNet3DCC, ImageNetC
@@ -191,6 +193,17 @@ def test_variants_map_folders_to_labels(root, name):
     assert sorted(set(clean_labels.tolist())) == list(range(n_classes))
     with pytest.raises(ValueError, match=r"has no severities; .* stream=continual"):
         data.labels(name, 3)
+
+
+def test_clean_images_are_evenly_spread_and_not_too_many():
+    whole = Labelled(torch.arange(20_000), np.arange(20_000), "all")
+    for n_images, expected in ((None, 5000), (9000, 5000), (4, 4)):
+        some = thinned(whole, n_images)
+        assert len(some.labels) == len(some.images) == expected
+        assert (some.labels[0], some.labels[-1]) == (0, 19_999)
+        assert some.images[:].tolist() == some.labels.tolist()
+        assert np.ptp(np.diff(some.labels)) <= 1
+    assert thinned(None, 4) is None
 
 
 def test_v2_folders_are_numbers_and_not_text(root):

@@ -1,0 +1,131 @@
+"""Every data set from end to end through `ctta run`, on miniature data in the published formats."""
+
+import json
+from pathlib import Path
+
+import miniature
+import pytest
+
+from ctta.assets import asset_dir
+
+OWN_LIST = ["dataset.subset=own", "dataset.list_file={root}/list.txt"]
+# Name: (model, number of domains, whether forgetting is measured, overrides).
+RUNS = {
+    "cifar10_c": ("ten", 15, True, ["dataset.n_images=4"]),
+    "cifar100_c": ("hundred", 15, True, ["dataset.n_images=4"]),
+    "imagenet_c": ("thousand", 2, True, [*OWN_LIST, "dataset.corruptions=[fog,speckle_noise]"]),
+    "imagenet_3dcc": ("thousand", 12, True, OWN_LIST),
+    "imagenet_r": ("thousand", 1, True, ["dataset.n_images=4"]),
+    "imagenet_a": ("thousand", 1, True, ["dataset.n_images=4"]),
+    "imagenet_v2": ("thousand", 1, True, ["dataset.n_images=4"]),
+    "imagenet_sketch": ("thousand", 1, True, ["dataset.n_images=4"]),
+    "domainnet126": ("styles", 3, False, []),
+    "folder": ("ten", 1, False, ["dataset.root={root}/mine"]),
+    "corrupted": ("ten", 2, True, ["dataset.base={root}/mine", "dataset.corruptions=[fog,frost]"]),
+    "ccc": ("thousand", 1, True, ["stream=sequential", "dataset.n_images=7"]),
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """All data sets under one root."""
+    folder = tmp_path_factory.mktemp("data")
+    for n_classes in (10, 100):
+        miniature.cifar_c(folder, n_classes)
+        miniature.cifar_clean(folder, n_classes)
+    miniature.imagenet_c(folder)
+    miniature.imagenet_c(folder, "ImageNet-3DCC", tuple(miniature.CORRUPTIONS_3D))
+    miniature.imagenet_val(folder)
+    for name in ("imagenet_r", "imagenet_a", "imagenet_v2", "imagenet_sketch"):
+        miniature.variant(folder, name)
+    miniature.domainnet(folder)
+    miniature.class_folders(folder / "mine", ["cat", "dog", "owl"], ".png")
+    miniature.ccc_shards(folder / "CCC" / "baseline_20_transition+speed_1000_seed_43", [8])
+    miniature.ccc_calibration(folder / "CCC" / "ccc_accuracy_matrix.pickle")
+    return folder
+
+
+def run(ctta, monkeypatch, root, name, *more):
+    """(status, error text, results) of one run with a tiny model."""
+    model, _, _, overrides = RUNS[name]
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    monkeypatch.setenv("CTTA_DATA", str(root))
+    status, out, err = ctta(
+        "run",
+        f"dataset={name}",
+        "method=norm",
+        "model=custom",
+        f"model.target=tiny:{model}",
+        "stream.batch_size=64",
+        *(override.format(root=root) for override in overrides),
+        *more,
+    )
+    results = [json.loads(path.read_text()) for path in Path("runs").glob("*/result.json")]
+    return status, out + err, results
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_data_set_runs_from_end_to_end(name, ctta, monkeypatch, root):
+    _, n_domains, forgetting, _ = RUNS[name]
+    status, text, results = run(ctta, monkeypatch, root, name)
+    assert status == 0, text
+    (result,) = results
+    assert result["status"] == "finished"
+    assert result["data"]["identity"]["id"].startswith("own" if name == "corrupted" else name)
+    assert len(result["error_by_domain"]) == n_domains
+    assert ("forgetting_pct" in result["metrics"]) == forgetting
+
+
+def test_every_configured_data_set_is_among_them():
+    configured = {path.stem for path in (asset_dir("configs") / "dataset").glob("*.yaml")}
+    assert configured == {*RUNS, "digits_c"}
+
+
+def test_generated_ccc_runs_from_end_to_end(ctta, monkeypatch, root):
+    more = ("dataset.form=generated", "dataset.baseline=0")
+    status, text, results = run(ctta, monkeypatch, root, "ccc", *more)
+    assert status == 0, text
+    assert results[0]["data"]["identity"]["form"] == "generated"
+
+
+def test_where_the_files_lie_is_no_part_of_a_run(ctta, monkeypatch, root, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.symlink_to(root)
+    run(ctta, monkeypatch, root, "imagenet_c")
+    more = ("dataset.workers=3", f"dataset.list_file={elsewhere}/list.txt")
+    status, text, results = run(ctta, monkeypatch, elsewhere, "imagenet_c", *more)
+    assert status == 0
+    assert len(results) == 1
+    assert "is finished already" in text
+
+
+def test_workers_and_prefetch_change_no_bit(ctta, monkeypatch, root):
+    status, text, (first,) = run(ctta, monkeypatch, root, "imagenet_c")
+    assert status == 0, text
+    more = ("dataset.workers=3", "compute.prefetch=2", "--force")
+    status, text, (second,) = run(ctta, monkeypatch, root, "imagenet_c", *more)
+    assert status == 0, text
+    assert second["config"]["dataset"]["workers"] == 3
+    assert (second["identity"], second["trace_sha256"]) == (
+        first["identity"],
+        first["trace_sha256"],
+    )
+
+
+def test_a_model_with_too_few_classes_is_refused(ctta, monkeypatch, root):
+    more = ["model.target=tiny:ten"]
+    status, text, _ = run(ctta, monkeypatch, root, "imagenet_c", *more)
+    assert status == 1
+    assert "model custom answers with 10 classes, but imagenet_c has labels of 1000" in text
+
+
+def test_a_folder_without_labels_is_refused(ctta, monkeypatch, root):
+    status, text, _ = run(ctta, monkeypatch, root, "folder", f"dataset.root={root}/mine/cat")
+    assert status == 1
+    assert "art_0.png: an image without a label" in text
+
+
+def test_gradual_needs_severities(ctta, monkeypatch, root):
+    status, text, _ = run(ctta, monkeypatch, root, "imagenet_r", "stream=gradual")
+    assert status == 1
+    assert "imagenet_r has no severities; take a stream without them" in text
