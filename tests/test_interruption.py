@@ -67,10 +67,11 @@ def test_while_an_artefact_is_prepared(tmp_path, digits_model_cache):
     assert all_files(digits_model_cache / "artefacts") == all_files(runs) == []
 
 
-def test_while_it_runs(tmp_path, digits_model_cache):
+@pytest.mark.parametrize("n_ahead", [0, 2])
+def test_while_it_runs(n_ahead, tmp_path, digits_model_cache):
     runs = tmp_path / "runs"
     status, out = interrupted(
-        ["run", "-m", "method=source,cotta", *QUICK],
+        ["run", "-m", "method=source,cotta", f"compute.prefetch={n_ahead}", *QUICK],
         digits_model_cache,
         runs,
         lambda: any(runs.glob("cotta-*/log.txt")),
@@ -83,6 +84,7 @@ def test_while_it_runs(tmp_path, digits_model_cache):
         ("source", "finished", None),
     ]
     assert len(list(runs.glob("*/trace.npz"))) == 1
+    assert not any((digits_model_cache / "running").iterdir())
 
 
 @pytest.fixture
