@@ -29,9 +29,9 @@ class SpeedLimit:
     Args:
         method: what adapts.
         eta: speed of the stream, above 0 up to 1.
-        step_cost: ``counted``: r = forwards + backward_cost * backwards, the same on every
-            machine; ``measured``: seconds of the step over those of a plain forward on the same
-            batch.
+        step_cost: ``counted``: r = forwards + backward_cost * backwards of an image of the batch
+            on average, the same on every machine; ``measured``: seconds of the step over those of
+            a plain forward on the same batch.
         backward_cost: of a backward pass in forwards, at least 0; 2 where it multiplies by the
             activations and by the weights.
 
@@ -68,7 +68,8 @@ class SpeedLimit:
         if self.missed:
             return
         if self.plain is None:
-            cost = passes.n_forwards + self.backward_cost * passes.n_backwards
+            images = passes.forward_images + self.backward_cost * passes.backward_images
+            cost = images / len(x)
         else:
             cost = seconds / self.plain_seconds(x)
         self.n_to_miss = max(math.ceil(cost * self.eta) - 1, 0)

@@ -144,3 +144,12 @@ def test_the_plain_forward_is_the_source_models_and_changes_nothing():
 def test_mistakes_are_named(changes, words):
     with pytest.raises(ValueError, match=words):
         run_online(METHODS["source"](), stream(), **changes)
+
+
+def test_two_views_in_one_forward_cost_two():
+    limit = SpeedLimit(METHODS["source"](), 1.0, step_cost="counted", backward_cost=2)
+    x, model = torch.rand(4, 3, 16, 16), tiny_cnn()
+    with PassCounter() as passes:
+        model(torch.cat([x, x]))
+    limit.charge(x, passes, seconds=0.0)
+    assert limit.n_to_miss == 1
