@@ -14,6 +14,7 @@ from ctta.assets import asset_dir
 from ctta.build import build
 from ctta.data.catalogue import THREE_D_CORRUPTIONS
 from ctta.data.corruptions import CORRUPTIONS
+from ctta.data.sequential import SequentialData
 
 FILES = sorted(asset_dir("configs").glob("stream/*.yaml"))
 FROZEN = {
@@ -37,15 +38,27 @@ FROZEN = {
     "recurring": ("5b6c9742470fd6a4", "e749d38d51891fe4"),
     "reset_each": ("ab445d19aa0c5616", "f095611ecbcae32f"),
     "reset_each_correlated": ("9127b47df1fb00db", "79dc62ad403a486d"),
+    "sequential": ("e18a1e77a7f28b1a", "7989cdef18d9cd32"),
     "single_sample": ("13378a84fe80389b", "9abd02e0fea1a474"),
     "speed_limited": ("ab445d19aa0c5616", "f095611ecbcae32f"),
 }
+
+
+class OneOrder(SequentialData):
+    """Data that is read from the front to the back."""
+
+    name, n_classes, n_images, identity = "numbers", 10, 1000, {"id": "numbers"}
+
+    def blocks(self, start, size):
+        raise AssertionError("hashes read no images")
 
 
 @cache
 def stream(name):
     """The stream of a file over labels that no data set brings along."""
     node = yaml.safe_load((asset_dir("configs") / "stream" / f"{name}.yaml").read_text("utf-8"))
+    if name == "sequential":
+        return build(node, "stream", data=OneOrder())
     data = SimpleNamespace(
         name="numbers",
         version=1,
