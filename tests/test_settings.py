@@ -20,7 +20,7 @@ SMALL = {
     "single_sample": ["stream.batch_size=1", "online.window=8"],
 }
 # Its corruptions are those of another data set; see streams/test_orders.py.
-NOT_HERE = {"petal_orders"}
+NOT_HERE = {"petal_orders", "sequential"}  # over other data sets, see tests/data
 STREAMS = sorted(p.stem for p in asset_dir("configs").glob("stream/*.yaml"))
 
 
