@@ -41,6 +41,7 @@ def test_prefetched_batches_give_the_same_bits_and_are_the_same_run(run, ctta, t
     assert not [t for t in threading.enumerate() if t.name.startswith("ctta-prefetch")]
 
 
+@pytest.mark.slow  # trains the transformer
 def test_a_memory_bound_keeps_the_error_of_a_transformer(run):
     plain, split = (
         run("method=tent", "model=digits_vit", *more) for more in ([], ["compute.memory_mib=1"])
