@@ -38,7 +38,8 @@ def interrupted(arguments, cache, runs, moment, cwd):
 
 
 def check(status, out):
-    assert status == 130, out
+    # Where the signal comes inside of foreign code, Python ends by it, which shells report as 130 too.
+    assert status in (130, -signal.SIGINT), out
     assert "Traceback" not in out
     assert "interrupted; every finished run is kept" in out
 

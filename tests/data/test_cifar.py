@@ -133,7 +133,7 @@ class Harmful:
         (pickle.dumps(Harmful()), r"it asks for \w+\.open"),
         (pickle.dumps({b"data": np.array([{}])}), "it holds an array without numbers"),
         (pickle.dumps(np.zeros(3, ">f8")), "it holds an array of 'f8'"),
-        (pickle.dumps(np.float64(1)), "it asks for numpy._core.multiarray.scalar"),
+        (pickle.dumps(np.float64(1)), r"it asks for numpy\._?core\.multiarray\.scalar"),
         (b"\x80\x02]q\x00(K", "not the expected pickle"),
         (b"", "not the expected pickle"),
         (b"\x80\x02cnumpy\ndtype\n.", "it holds a type"),
