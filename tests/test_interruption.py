@@ -38,7 +38,7 @@ def interrupted(arguments, cache, runs, moment, cwd):
 
 
 def check(status, out):
-    # Where the signal comes inside of foreign code, Python ends by it, which shells report as 130 too.
+    # Inside of foreign code the signal may end Python itself, which shells report as 130 too.
     assert status in (130, -signal.SIGINT), out
     assert "Traceback" not in out
     assert "interrupted; every finished run is kept" in out
