@@ -68,6 +68,7 @@ def watched(watch: Stopwatch, method: Method) -> Iterator[None]:
     """Take the time of all that a step may cost."""
     places: list[tuple[Any, str]] = [
         (SourceModel, "__call__"),
+        (SourceModel, "features_and_logits"),
         (Tensor, "backward"),
         (torch.autograd, "grad"),
         (Augmentation, "__call__"),
