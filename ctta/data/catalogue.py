@@ -59,8 +59,6 @@ class Entry:
 
     def remedy(self) -> str:
         """What to do when a file is not there, as the end of a message."""
-        if self.files and all(file.url for file in self.files):
-            return f"type 'ctta data download {self.name}', or set CTTA_DATA (paths.data)"
         return f"get it from {self.page}, or set CTTA_DATA (paths.data)"
 
     def damaged(self) -> str:
