@@ -1,15 +1,14 @@
-"""The command line: `ctta run`, `ctta prepare`, `ctta rerun`, `ctta list`."""
+"""The command line; with `plugins` the only module that sees Hydra."""
 
 from __future__ import annotations
 
-import argparse
+import importlib
 import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 from rich.console import Console
@@ -24,15 +23,12 @@ if TYPE_CHECKING:
     from ctta.results.run import Experiment
 
 log = logging.getLogger("ctta")
-USAGE = """ctta: continual test-time adaptation, measured so that others can repeat it
-
-  ctta run [key=value ...]      adapt a source model to a stream; `ctta run --help` has the keys
-  ctta prepare [key=value ...]  build what a method needs of the source data, ahead of its runs
-  ctta rerun result.json        run a record again and compare
-  ctta list [group]             what can be chosen
-  ctta -sc install=bash         a script that completes all this: eval "$(ctta -sc install=bash)"
-  ctta --version
-"""
+COMMANDS = {  # what is not done here has a module in `ctta.commands`
+    "run": ("[key=value ...]", "adapt a source model to a stream; `ctta run --help` has the keys"),
+    "prepare": ("[key=value ...]", "build what a method needs of the source data beforehand"),
+    "rerun": ("result.json", "run a record again and compare"),
+    "list": ("[group]", "what can be chosen"),
+}
 COMPLETION = {"-sc", "--shell-completion"}
 INNER = "method@method.method"
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -41,25 +37,23 @@ EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the console script; exits with a status that is zero only on success."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    commands = {"run": run, "prepare": prepare, "rerun": rerun, "list": show_choices}
     if COMPLETION & set(arguments):
-        sys.exit(complete([a for a in arguments if a not in commands], list(commands)))
+        sys.exit(complete([a for a in arguments if a not in COMMANDS]))
     if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(USAGE)
+        sys.stdout.write(usage())
         sys.exit(0 if arguments else EXIT_USAGE)
     if arguments[0] == "--version":
         sys.stdout.write(f"ctta {__version__}\n")
         sys.exit(0)
-    if arguments[0] not in commands:
-        fail(
-            f"expected a command ({', '.join(commands)}), got {arguments[0]!r}; type 'ctta --help'"
-        )
+    name = arguments[0]
+    if name not in COMMANDS:
+        fail(f"expected a command ({', '.join(COMMANDS)}), got {name!r}; type 'ctta --help'")
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
     handler.setLevel(logging.INFO)  # a run's log.txt takes more
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     try:
-        status = commands[arguments[0]](arguments[1:])
+        status = command(name)(arguments[1:])
     except BrokenPipeError:  # as of `ctta list | head -1`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         sys.exit(EXIT_FAILED)
@@ -69,6 +63,36 @@ def main(argv: Sequence[str] | None = None) -> None:
         log.error("interrupted; every finished run is kept. Type the same command to go on.")
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(status)
+
+
+def usage() -> str:
+    """What `ctta --help` prints."""
+    forms = [f"{name} {form}" for name, (form, _) in COMMANDS.items()]
+    width = max(map(len, forms))
+    lines = [
+        f"  ctta {form:<{width}}  {text}"
+        for form, (_, text) in zip(forms, COMMANDS.values(), strict=True)
+    ]
+    return "\n".join(
+        [
+            "ctta: continual test-time adaptation, measured so that others can repeat it",
+            "",
+            *lines,
+            "  ctta --version",
+            "",
+            'Completion in bash: eval "$(ctta -sc install=bash)"',
+            "",
+        ]
+    )
+
+
+def command(name: str) -> Callable[[Sequence[str]], int]:
+    """What executes a command; its module is loaded now and not before."""
+    composing = {"run": run, "prepare": prepare}
+    if name in composing:
+        return composing[name]
+    module = importlib.import_module(f"ctta.commands.{name.replace('-', '_')}")
+    return cast(Callable[[Sequence[str]], int], module.main)
 
 
 def fail(message: str) -> None:
@@ -238,7 +262,7 @@ def report(results: Sequence[Result]) -> None:
 # --- completion --------------------------------------------------------------------------------
 
 
-def complete(arguments: Sequence[str], commands: Sequence[str]) -> int:
+def complete(arguments: Sequence[str]) -> int:
     """`ctta -sc install=bash`, and the words that the script it prints asks for.
 
     Hydra knows programs without commands: the command is taken out of the line that it completes.
@@ -247,66 +271,8 @@ def complete(arguments: Sequence[str], commands: Sequence[str]) -> int:
     if line is not None:
         command, space, rest = line.partition(" ")[2].lstrip().partition(" ")
         if not space:
-            sys.stdout.write(" ".join(commands) + "\n")
+            sys.stdout.write(" ".join(COMMANDS) + "\n")
         if command not in ("run", "prepare") or not space:
             return 0  # the shell completes names of files
         os.environ["COMP_LINE"] = f"ctta {rest}"
     return for_each("ctta", arguments, lambda _: None)
-
-
-# --- rerun -------------------------------------------------------------------------------------
-
-
-def rerun(arguments: Sequence[str]) -> int:
-    """Run a result's record again and say whether it is the same."""
-    parser = argparse.ArgumentParser(
-        prog="ctta rerun", description="Run a record again, from the record alone, and compare."
-    )
-    parser.add_argument("result", type=Path, help="a result.json")
-    chosen = parser.parse_args(arguments)
-    from ctta.results.run import rerun_record
-
-    verdict = rerun_record(chosen.result)
-    Console(soft_wrap=True).print(str(verdict), highlight=False)
-    return 0 if verdict.same else EXIT_FAILED
-
-
-# --- list --------------------------------------------------------------------------------------
-
-
-def show_choices(arguments: Sequence[str]) -> int:
-    """List the groups, or the choices of one group with the first line of each file."""
-    parser = argparse.ArgumentParser(prog="ctta list", description="What can be chosen.")
-    parser.add_argument("group", nargs="?", help="dataset, stream, model, method, ...")
-    chosen = parser.parse_args(arguments)
-    from ctta import plugins
-
-    folders = plugins.all_folders()
-    groups: dict[str, dict[str, Path]] = {}
-    for folder in folders.values():
-        for group, names in plugins.choices(folder).items():
-            groups.setdefault(group, {}).update({n: folder / group / f"{n}.yaml" for n in names})
-    for readme in folders["ctta"].rglob("README.md"):  # a group without choices
-        groups.setdefault(readme.parent.relative_to(folders["ctta"]).as_posix(), {})
-    console = Console(soft_wrap=True)
-    if chosen.group is None:
-        for group in sorted(g for g in groups if not g.startswith("hydra")):
-            console.print(f"[bold]{group}[/]  {', '.join(sorted(groups[group]))}", highlight=False)
-        return 0
-    if chosen.group not in groups:
-        known = ", ".join(sorted(g for g in groups if not g.startswith("hydra")))
-        raise ValueError(f"expected a group ({known}), got {chosen.group!r}")
-    if not groups[chosen.group]:
-        text = (folders["ctta"] / chosen.group / "README.md").read_text(encoding="utf-8")
-        console.print(text.rstrip(), highlight=False, markup=False)
-    width = max(map(len, groups[chosen.group]), default=0)
-    for name, path in sorted(groups[chosen.group].items()):
-        comments = [
-            line.lstrip("# ").rstrip()
-            for line in path.read_text(encoding="utf-8").splitlines()
-            if line.startswith("#") and "@package" not in line
-        ]
-        console.print(
-            f"[bold]{name:<{width}}[/] {comments[0] if comments else ''}", highlight=False
-        )
-    return 0

@@ -1,0 +1,1 @@
+"""The commands that compose no configuration: one module each, whose `main` gets the arguments."""
