@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ctta.counter.interruption import without_interruption
 from ctta.counter.normal import PART_BITS
 from ctta.counter.philox import MULTIPLIERS, ROUNDS, WEYL
 from ctta.counter.poisson import GUIDE_BITS
@@ -30,7 +31,9 @@ _BELOW_SIGN = np.uint32(0x7FFFFFFF)
 
 def for_cpu(function: Callable[..., Any]) -> Callable[..., Any]:
     """The compiled form of a function; without Python's lock, kept on disk."""
-    return cast(Callable[..., Any], numba.njit(cache=True, nogil=True)(function))
+    dispatcher = numba.njit(cache=True, nogil=True)(function)
+    dispatcher.compile = without_interruption(dispatcher.compile)
+    return cast(Callable[..., Any], dispatcher)
 
 
 def _philox(c0: Words, c1: Words, c2: Words, c3: Words, key0: int, key1: int) -> None:
