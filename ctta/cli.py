@@ -254,7 +254,7 @@ def as_typed(value: object) -> str:
 def report(results: Sequence[Result]) -> None:
     """Print the table of several runs and draw the two pictures beside them."""
     from ctta.places import runs_dir
-    from ctta.results.run import summarise_runs
+    from ctta.results.summary import summarise_runs
 
     summarise_runs(results, runs_dir(results[0].config["paths"]["runs"]), Console())
 

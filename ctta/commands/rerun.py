@@ -16,7 +16,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("result", type=Path, help="a result.json")
     chosen = parser.parse_args(arguments)
-    from ctta.results.run import rerun_record
+    from ctta.results.rerun import rerun_record
 
     verdict = rerun_record(chosen.result)
     Console(soft_wrap=True).print(str(verdict), highlight=False)

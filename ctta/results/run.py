@@ -1,20 +1,13 @@
-"""One configuration executed and recorded; a record run again; several runs summed up."""
+"""One configuration executed and recorded."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 import logging
-import os
-import tempfile
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import numpy as np
 import torch
-from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from ctta import kernels
@@ -26,18 +19,23 @@ from ctta.models.pieces import in_pieces
 from ctta.models.source import ModelCard, SourceModel, network_dtype
 from ctta.online.costs import flops_per_sample, peak_mib
 from ctta.online.loop import clean_error_pct, run_online
-from ctta.online.observers import Mode, Observer, Progress, WandbTracking
-from ctta.online.speed import StepCost
+from ctta.online.observers import Observer, Progress, WandbTracking
 from ctta.online.trace import Trace
 from ctta.online.window import Window
-from ctta.places import cache_dir, data_dir, runs_dir, saving
+from ctta.places import cache_dir, data_dir, runs_dir
 from ctta.results.artefacts import prepare
-from ctta.results.compare import Verdict, compare
 from ctta.results.environment import environment
 from ctta.results.exclusive import RunWatch
 from ctta.results.identity import run_identity
-from ctta.results.metrics import METRICS_VERSION, error_by_domain, samples_per_second, summarise
-from ctta.results.pictures import error_over_stream, error_per_corruption
+from ctta.results.metrics import METRICS_VERSION
+from ctta.results.outcome import (
+    RunFailedError,
+    cost_record,
+    failed,
+    finished,
+    forgetting,
+    in_words,
+)
 from ctta.results.result import (
     SCHEMA_VERSION,
     ArtefactRecord,
@@ -48,13 +46,19 @@ from ctta.results.result import (
     StreamRecord,
 )
 from ctta.results.store import RunStore, gathered
-from ctta.results.table import rich_table
+from ctta.results.values import (
+    DTYPES,
+    check_tracking,
+    chosen_device,
+    known,
+    speed,
+    true_or_false,
+    whole_number,
+)
 from ctta.seeding import threads
 
 log = logging.getLogger("ctta")
-MAX_TABLE_WIDTH = 1000
 N_IMAGENET = 1000
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Experiment:
@@ -260,25 +264,12 @@ class Experiment:
         """What the run took; the method is used up."""
         if exclusive is False:
             log.info("time not exclusive: another run was under way on this machine")
-
-        def mean(column: str) -> float:
-            return float(np.mean(trace.batches[column]))
-
-        def per_sample(column: str) -> float:
-            return float(np.sum(trace.batches[column]) / len(trace))
-
-        return CostRecord(
-            adapt_seconds=mean("adapt_seconds"),
-            data_seconds=mean("data_seconds"),
-            samples_per_second=samples_per_second(trace),
+        return cost_record(
+            trace,
             exclusive=exclusive,
-            forwards=mean("forwards"),
-            backwards=mean("backwards"),
-            forwards_per_sample=per_sample("forward_images"),
-            backwards_per_sample=per_sample("backward_images"),
-            peak_mib=peak_mib(self.device),
-            flops_per_sample=self.flops_per_sample(method),  # after the peak: it has its own
-            kernels=sorted(kernels_ran),
+            kernels_ran=kernels_ran,
+            peak=peak_mib(self.device),
+            flops=self.flops_per_sample(method),  # after the peak: it has its own
         )
 
     def flops_per_sample(self, method: Method) -> float | None:
@@ -316,39 +307,6 @@ class Experiment:
         return chosen
 
 
-class RunFailedError(ValueError):
-    """A method or a data set failed for a reason of its own."""
-
-
-def in_words(error: BaseException) -> str:
-    """Batch, kind and text of what stopped a run, on one line."""
-    notes = getattr(error, "__notes__", [])
-    text = " ".join(str(error).split())
-    if isinstance(error, ValueError):
-        return text
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    return ": ".join([*notes, type(error).__name__, text])
-
-
-def failed(reason: str) -> dict[str, Any]:
-    """The part of a result that a failed run leaves open."""
-    empty: dict[str, Any] = {"metrics": {}, "error_by_domain": {}, "costs": None}
-    return {"status": "failed", "reason": reason, "trace_sha256": None, **empty}
-
-
-def finished(trace: Trace, clean: dict[str, float], costs: CostRecord) -> dict[str, Any]:
-    """The part of a result that follows from the run."""
-    return {
-        "status": "finished",
-        "reason": None,
-        "metrics": {**summarise(trace), **clean},
-        "error_by_domain": error_by_domain(trace),
-        "costs": costs,
-        "trace_sha256": trace.sha256(),
-    }
-
-
 def for_classes(model: SourceModel, data: Any, names: Config) -> SourceModel:
     """``model`` with the outputs that the data set's labels stand for.
 
@@ -365,139 +323,3 @@ def for_classes(model: SourceModel, data: Any, names: Config) -> SourceModel:
             f"{names['dataset']} has labels of {expected}; choose another model=..."
         )
     return model
-
-
-def forgetting(before: float | None, after: float | None) -> dict[str, float]:
-    """Clean error before and after the stream, and the difference; empty without clean images."""
-    if before is None or after is None:
-        return {}
-    return {
-        "clean_error_before_pct": before,
-        "clean_error_after_pct": after,
-        "forgetting_pct": after - before,
-    }
-
-
-def whole_number(value: object, key: str, *, at_least: int) -> int:
-    """``value`` as a whole number of at least ``at_least``.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise ValueError(f"{key}: expected a whole number of at least {at_least}, got {value!r}")
-    return value
-
-
-def known(value: object, key: str, choices: Iterable[str]) -> str:
-    """``value`` if it is among ``choices``.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if not isinstance(value, str) or value not in choices:
-        *others, last = choices
-        raise ValueError(f"{key}: expected {', '.join(others)} or {last}, got {value!r}")
-    return value
-
-
-def speed(online: Config) -> dict[str, Any]:
-    """The arguments of `run_online` for a stream that does not wait; none for one that does.
-
-    Raises:
-        ValueError: a value out of range, or a window beside it.
-    """
-    eta = online.get("eta")  # older records do not have it
-    if eta is None:
-        return {}
-    if online["window"] > 1:
-        raise ValueError(
-            f"online.eta: expected null with online.window={online['window']}, got {eta!r}"
-        )
-    for key in ("eta", "backward_cost"):
-        value = online[key]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-            raise ValueError(f"online.{key}: expected a number of at least 0, got {value!r}")
-    if not 0 < eta <= 1:
-        raise ValueError(f"online.eta: expected above 0 up to 1, got {eta!r}")
-    known(online["step_cost"], "online.step_cost", get_args(StepCost))
-    return {key: online[key] for key in ("eta", "step_cost", "backward_cost")}
-
-
-def true_or_false(value: object, key: str) -> bool:
-    """``value`` as true or false.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if not isinstance(value, bool):
-        raise ValueError(f"{key}: expected true or false, got {value!r}")
-    return value
-
-
-def chosen_device(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda`` as a device.
-
-    Raises:
-        ValueError: another name, or no such device here.
-    """
-    known(name, "compute.device", ("auto", "cpu", "cuda"))
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("compute.device: no CUDA device here; type compute.device=cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
-def check_tracking(tracking: Config) -> None:
-    """Refuse another tracker than wandb, and another mode than it has.
-
-    Raises:
-        ValueError: a value that does not fit.
-    """
-    name, modes = tracking["name"], get_args(Mode)
-    if name not in ("none", "wandb") or (name == "wandb" and "mode" not in tracking):
-        raise ValueError(f"tracking.name: got {name!r}; type tracking=none or tracking=wandb")
-    if tracking.get("mode", modes[0]) not in modes:
-        expected = " or ".join(modes)
-        raise ValueError(f"tracking.mode: expected {expected}, got {tracking['mode']!r}")
-
-
-def rerun_record(path: Path) -> Verdict:
-    """Run the record at ``path`` again, in a folder that is thrown away, and compare.
-
-    Raises:
-        ValueError: no record, or one of a failed run.
-    """
-    then = Result.load(path)
-    if then.status != "finished":
-        raise ValueError(
-            f"{path} records a failed run ({then.reason}); there is nothing to compare"
-        )
-    data = os.environ.get("CTTA_DATA") or then.config["paths"].get("data")
-    paths = {"cache": None, "runs": None, "data": data}
-    config = {**then.config, "paths": paths, "tracking": {"name": "none"}}
-    with tempfile.TemporaryDirectory() as folder:
-        return compare(then, Experiment(config).run(RunStore(Path(folder))))
-
-
-def summarise_runs(results: Sequence[Result], root: Path, console: Console) -> None:
-    """Print the table and draw the two pictures into the folder of the runs."""
-    store = RunStore(root)
-    table = rich_table(results)
-    # A narrow terminal wraps long lines; a table made for its width would lack numbers.
-    wide = console.options.update(width=MAX_TABLE_WIDTH)
-    console.width = max(console.width, Measurement.get(console, wide, table).maximum)
-    console.print(table)
-    folders = [
-        store.folder(r.method.name, r.config["names"]["dataset"], r.identity) for r in results
-    ]
-    traces = [Trace.load(folder / "trace.npz") for folder in folders]
-    with saving(root, "CTTA_RUNS"):
-        pictures = (
-            error_per_corruption(results, root / "error_per_corruption.png"),
-            error_over_stream(results, traces, root / "error_over_stream.png"),
-        )
-    for path in pictures:
-        console.print(f"picture: {path}", highlight=False)
-    console.print(f"results: {root}/*/result.json", highlight=False)

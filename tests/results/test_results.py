@@ -16,9 +16,9 @@ from ctta.results.environment import environment
 from ctta.results.identity import run_identity
 from ctta.results.pictures import error_over_stream, error_per_corruption
 from ctta.results.result import Result
-from ctta.results.run import chosen_device, whole_number
 from ctta.results.store import RunStore
 from ctta.results.table import markdown_table, rich_table
+from ctta.results.values import chosen_device, whole_number
 
 RECORD = {
     "schema_version": 1,

@@ -1,0 +1,99 @@
+"""Values of a configuration, checked; an error names the key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, get_args
+
+import torch
+
+from ctta.build import Config
+from ctta.online.observers import Mode
+from ctta.online.speed import StepCost
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def whole_number(value: object, key: str, *, at_least: int) -> int:
+    """``value`` as a whole number of at least ``at_least``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise ValueError(f"{key}: expected a whole number of at least {at_least}, got {value!r}")
+    return value
+
+
+def known(value: object, key: str, choices: Iterable[str]) -> str:
+    """``value`` if it is among ``choices``.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, str) or value not in choices:
+        *others, last = choices
+        raise ValueError(f"{key}: expected {', '.join(others)} or {last}, got {value!r}")
+    return value
+
+
+def speed(online: Config) -> dict[str, Any]:
+    """The arguments of `run_online` for a stream that does not wait; none for one that does.
+
+    Raises:
+        ValueError: a value out of range, or a window beside it.
+    """
+    eta = online.get("eta")  # older records do not have it
+    if eta is None:
+        return {}
+    if online["window"] > 1:
+        raise ValueError(
+            f"online.eta: expected null with online.window={online['window']}, got {eta!r}"
+        )
+    for key in ("eta", "backward_cost"):
+        value = online[key]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+            raise ValueError(f"online.{key}: expected a number of at least 0, got {value!r}")
+    if not 0 < eta <= 1:
+        raise ValueError(f"online.eta: expected above 0 up to 1, got {eta!r}")
+    known(online["step_cost"], "online.step_cost", get_args(StepCost))
+    return {key: online[key] for key in ("eta", "step_cost", "backward_cost")}
+
+
+def true_or_false(value: object, key: str) -> bool:
+    """``value`` as true or false.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{key}: expected true or false, got {value!r}")
+    return value
+
+
+def chosen_device(name: str) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` as a device.
+
+    Raises:
+        ValueError: another name, or no such device here.
+    """
+    known(name, "compute.device", ("auto", "cpu", "cuda"))
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("compute.device: no CUDA device here; type compute.device=cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def check_tracking(tracking: Config) -> None:
+    """Refuse another tracker than wandb, and another mode than it has.
+
+    Raises:
+        ValueError: a value that does not fit.
+    """
+    name, modes = tracking["name"], get_args(Mode)
+    if name not in ("none", "wandb") or (name == "wandb" and "mode" not in tracking):
+        raise ValueError(f"tracking.name: got {name!r}; type tracking=none or tracking=wandb")
+    if tracking.get("mode", modes[0]) not in modes:
+        expected = " or ".join(modes)
+        raise ValueError(f"tracking.mode: expected {expected}, got {tracking['mode']!r}")
