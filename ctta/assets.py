@@ -1,17 +1,20 @@
-"""Where the files that are not Python live: the Hydra configs and the CUDA sources."""
+"""Where the files that are not Python live: Hydra configs, CUDA sources, published numbers."""
 
 from pathlib import Path
 from typing import Literal
 
 
-def asset_dir(name: Literal["configs", "cuda"]) -> Path:
+IN_CHECKOUT = {"published": "leaderboard/published"}  # the others lie at the top
+
+
+def asset_dir(name: Literal["configs", "cuda", "published"]) -> Path:
     """Return the folder ``name``: inside the installed package, else beside it in a checkout.
 
     Raises:
         ValueError: neither place has the folder, so the installation is incomplete.
     """
     package = Path(__file__).resolve().parent
-    for folder in (package / name, package.parent / name):
+    for folder in (package / name, package.parent / IN_CHECKOUT.get(name, name)):
         if folder.is_dir():
             return folder
     raise ValueError(

@@ -47,12 +47,14 @@ class LabelledData(ABC):
         version: of how it is read; rises with any change that moves a pixel or a label.
         n_classes: of the labels.
         classes: which of a model's outputs the labels stand for, in their order; None: all.
+        resize: side that all images are resized to when they are asked for; None: as they are.
     """
 
     name: str
     version: int = 1
     n_classes: int
     classes: Sequence[int] | None = None
+    resize: int | None = None
 
     @property
     @abstractmethod
@@ -78,12 +80,16 @@ class LabelledData(ABC):
     @cached_property
     def _clean(self) -> tuple[Images, Tensor] | None:
         clean = self.clean_samples()
-        return None if clean is None else (Floats(clean.images), torch.from_numpy(clean.labels))
+        if clean is None:
+            return None
+        return Floats(clean.images, self.resize), torch.from_numpy(clean.labels)
 
     @cached_property
     def _source(self) -> SourceData:
         train = self.training_samples()
-        return SourceData(Floats(train.images), torch.from_numpy(train.labels), train.identity)
+        identity = train.identity if self.resize is None else f"{train.identity}, {self.resize}"
+        images = Floats(train.images, self.resize)
+        return SourceData(images, torch.from_numpy(train.labels), identity)
 
     def source(self) -> SourceData:
         """The training data.
@@ -135,7 +141,8 @@ class DataSet(LabelledData):
 
     def images(self, corruption: str, severity: int, indices: NDArray[np.int64]) -> Tensor:
         """float32 [n,3,H,W] in [0,1]: the images ``indices`` of one domain."""
-        return Floats(self.domain(corruption, severity).images)[torch.from_numpy(indices)]
+        images = Floats(self.domain(corruption, severity).images, self.resize)
+        return images[torch.from_numpy(indices)]
 
 
 def domains(

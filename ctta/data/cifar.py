@@ -34,6 +34,7 @@ class CifarC(DataSet):
         severity: 1 to 5, what a stream shows unless its schedule says otherwise.
         corruptions: the domains in order; None: the 15 of the benchmark.
         n_images: the first n of the test images; None: all 10,000.
+        resize: side that the images are resized to, bilinearly; None: 32x32, as they are.
 
     Raises:
         ValueError: a value out of range, or a file that is missing or not as published.
@@ -48,7 +49,11 @@ class CifarC(DataSet):
         severity: int = 5,
         corruptions: Sequence[str] | None = None,
         n_images: int | None = None,
+        resize: int | None = None,
     ) -> None:
+        if resize is not None and resize < 1:
+            raise ValueError(f"resize: expected at least 1, got {resize}")
+        self.resize = resize
         self.severity = checked_severity(severity)
         self.corruptions = domains(corruptions, CORRUPTIONS, VALIDATION_CORRUPTIONS)
         if n_images is not None and not 1 <= n_images <= N_TEST:
@@ -68,12 +73,13 @@ class CifarC(DataSet):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Name, version and the labels' hash."""
+        """Name, version, the labels' hash and the preprocessing."""
+        resized = "" if self.resize is None else f"resize {self.resize} bilinear, as stored, "
         return {
             "id": self.name,
             "version": self.version,
             "labels_sha256": hashlib.sha256(self.targets.tobytes()).hexdigest(),
-            "preprocessing": "uint8 / 255",
+            "preprocessing": f"{resized}uint8 / 255",
         }
 
     def samples(self, corruption: str, severity: int) -> Labelled:

@@ -20,20 +20,31 @@ from ctta.data.images import Pixels
 
 @dataclass(frozen=True)
 class View:
-    """What is seen of a file: resized by Pillow, bilinearly, then the centre.
+    """What is seen of a file: resized by Pillow, then the centre.
 
     Attributes:
         resize: the shorter side, or (H, W), or None.
         crop: side of the centre that is kept; None: the image must have ``expected`` already.
         expected: side without a crop.
+        interpolation: of the resizing, ``bilinear`` or ``bicubic``.
+
+    Raises:
+        ValueError: another interpolation.
     """
 
     resize: int | tuple[int, int] | None = None
     crop: int | None = None
     expected: int = 224
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise ValueError(
+                f"interpolation: expected bilinear or bicubic, got {self.interpolation!r}"
+            )
 
     def __str__(self) -> str:
-        resized = "" if self.resize is None else f"resize {self.resize} bilinear, "
+        resized = "" if self.resize is None else f"resize {self.resize} {self.interpolation}, "
         return f"{resized}{'as stored' if self.crop is None else f'centre crop {self.crop}'}"
 
     def __call__(self, image: Image.Image) -> Tensor:
@@ -46,7 +57,7 @@ class View:
 
         if self.resize is not None:
             size = self.resize if isinstance(self.resize, int) else list(self.resize)
-            image = F.resize(image, size)
+            image = F.resize(image, size, F.InterpolationMode(self.interpolation))
         if self.crop is not None:
             image = F.center_crop(image, self.crop)
         elif image.size != (self.expected, self.expected):

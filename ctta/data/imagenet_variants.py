@@ -23,6 +23,7 @@ class ImageNetVariant(DataSet):
         root: folder of all data sets.
         resize: the shorter side before the crop; 256 for torchvision's ResNet-50 V1.
         crop: side of the centre.
+        interpolation: of the resizing, ``bilinear`` or ``bicubic``.
         n_images: the first n; None: all.
         workers: threads that decode.
 
@@ -39,12 +40,13 @@ class ImageNetVariant(DataSet):
         root: str | Path,
         resize: int = 256,
         crop: int = 224,
+        interpolation: str = "bilinear",
         n_images: int | None = None,
         workers: int = 2,
     ) -> None:
         self.root, self.workers = Path(root).expanduser(), workers
         self.corruptions = (self.name,)
-        self.view = View(resize=resize, crop=crop)
+        self.view = View(resize=resize, crop=crop, interpolation=interpolation)
         self.remedy = catalogue.entry(self.name).remedy()
         self.folder = catalogue.folder(self.name, root) / self.inner
         names, labels = self.files()
@@ -150,6 +152,7 @@ class ImageNetV2(ImageNetVariant):
         root: see `ImageNetVariant`, like the rest.
         resize: see there.
         crop: see there.
+        interpolation: see there.
         n_images: see there.
         workers: see there.
     """
@@ -163,6 +166,7 @@ class ImageNetV2(ImageNetVariant):
         variant: str = "matched-frequency",
         resize: int = 256,
         crop: int = 224,
+        interpolation: str = "bilinear",
         n_images: int | None = None,
         workers: int = 2,
     ) -> None:
@@ -170,7 +174,14 @@ class ImageNetV2(ImageNetVariant):
             expected = " or ".join(catalogue.V2_VARIANTS)
             raise ValueError(f"variant: expected {expected}, got {variant!r}")
         self.inner = f"imagenetv2-{variant}-format-val"
-        super().__init__(root=root, resize=resize, crop=crop, n_images=n_images, workers=workers)
+        super().__init__(
+            root=root,
+            resize=resize,
+            crop=crop,
+            interpolation=interpolation,
+            n_images=n_images,
+            workers=workers,
+        )
 
     def files(self) -> tuple[list[str], NDArray[np.int64]]:
         """Names and labels, by the number that a folder's name is."""

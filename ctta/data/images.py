@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class Images(Protocol):
@@ -39,16 +40,20 @@ class Floats:
 
     Args:
         images: uint8 [N,3,H,W].
+        side: they are resized to it, bilinearly, with the corners' pixels not aligned; None: not.
     """
 
-    def __init__(self, images: Images) -> None:
-        self.images = images
+    def __init__(self, images: Images, side: int | None = None) -> None:
+        self.images, self.side = images, side
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, chosen: slice | Tensor, /) -> Tensor:
-        return self.images[chosen].float() / 255
+        images = self.images[chosen].float() / 255
+        if self.side is None:
+            return images
+        return F.interpolate(images, size=(self.side, self.side), mode="bilinear")
 
 
 class Chosen:

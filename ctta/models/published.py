@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ctta.models.cards import PUBLISHED
+from ctta.models.cards import PUBLISHED, Published
 from ctta.models.checkpoint import load_weights, read_weights
 from ctta.models.source import ModelCard, WrappedModel, weights_hash
 from ctta.places import cache_dir
@@ -34,6 +34,10 @@ CLASSES_OF = {
     },
     "ccc": "imagenet",
 }
+
+
+class CardError(ValueError):
+    """A model is not used as its card says."""
 
 
 def published_model(
@@ -77,8 +81,35 @@ def published_model(
             f"model.weights: there is no file {path}; put {chosen.card.weights_tag} there, from "
             f"{chosen.url} ({checksum}), or type model.weights=FILE"
         )
-    found = file_sha256(path)
     expected = sha256 or chosen.sha256
+    normalised = normalisation == "published" and chosen.card.mean is not None
+    return from_file(path, chosen, expected, normalised=normalised, strict=strict, data=data)
+
+
+def from_file(
+    path: Path,
+    chosen: Published,
+    expected: str | None,
+    *,
+    normalised: bool,
+    strict: bool,
+    data: Any,
+) -> WrappedModel:
+    """The network with the weights at ``path``, checked against its card.
+
+    Args:
+        path: of the file, which is there.
+        chosen: the network and its card.
+        expected: SHA-256 of the file, or its first digits; None: not checked.
+        normalised: whether the images are normalised first.
+        strict: see `published_model`, like ``data``.
+        data: see there.
+
+    Raises:
+        ValueError: see `published_model`; of what differs from the card, a `CardError`.
+    """
+    name = chosen.card.name
+    found = file_sha256(path)
     deviations = []
     if expected is not None and not found.startswith(expected.lower()):
         deviations.append(
@@ -93,10 +124,9 @@ def published_model(
     assert not any(t.is_meta for t in (*module.parameters(), *module.buffers()))
     card = replace(chosen.card, file_sha256=found, verified=bool(expected) and not deviations)
     deviations += normalisation_deviations(card, beside)
-    normalised = normalisation == "published" and card.mean is not None
     deviations += data_deviations(card, normalised, {} if data is None else data.identity)
     if strict and deviations:
-        raise ValueError(
+        raise CardError(
             f"{name} is not used as published: {'; '.join(deviations)}; change that, or "
             "type model.strict=false for a run that is marked as no reproduction"
         )

@@ -38,6 +38,24 @@ def test_a_row_is_the_image_of_its_severity(published):
     assert labels.tolist() == [i % n_classes for i in range(10_000)]
 
 
+def test_images_are_resized_as_floats(published):
+    root, n_classes = published
+    kind = KINDS[n_classes]
+    stored = kind(root=root, n_images=8, corruptions=["gaussian_noise"])
+    data = kind(root=root, n_images=8, corruptions=["gaussian_noise"], resize=64)
+    x, large = (d.images("gaussian_noise", 5, np.array([6, 0])) for d in (stored, data))
+    assert large.shape == (2, 3, 64, 64)
+    # Halfway between two pixels' centres: a quarter of one, three quarters of the other.
+    between = 0.75 * x[..., :-1] + 0.25 * x[..., 1:]
+    rows = 0.75 * between[..., :-1, :] + 0.25 * between[..., 1:, :]
+    torch.testing.assert_close(large[..., 1:-1:2, 1:-1:2], rows)
+    assert data.clean_test()[0][:2].shape == data.source().images[:2].shape == (2, 3, 64, 64)
+    assert data.identity["preprocessing"] == "resize 64 bilinear, as stored, uint8 / 255"
+    assert data.source().identity != stored.source().identity
+    with pytest.raises(ValueError, match="resize: expected at least 1, got 0"):
+        kind(root=root, resize=0)
+
+
 def test_the_clean_sets_are_read_from_the_published_pickles(published):
     root, n_classes = published
     data = KINDS[n_classes](root=root, n_images=8)
