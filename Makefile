@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # The oldest Python where there is one: old releases have no wheels for new Pythons.
 LOWEST_PYTHON ?= $(if $(shell python3.11 --version 2>/dev/null),python3.11,$(PYTHON))
 LOWEST_VENV ?= .venv-lowest
+# Tests side by side, one process a core; each that is idle takes over from the others.
+WORKERS ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test lowest lint types golden mutants bench bench-gpu package clean
 
@@ -31,7 +33,7 @@ demo: $(VENV)/.installed            ## every method over the embedded stream: ta
 	$(BIN)/ctta run sweep=demo
 
 test: $(VENV)/.installed-test       ## the default tests: no network, no GPU, no data set
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 $(LOWEST_VENV)/.installed: pyproject.toml .ci/lowest.py
 	$(LOWEST_PYTHON) -m venv $(LOWEST_VENV)
@@ -40,7 +42,7 @@ $(LOWEST_VENV)/.installed: pyproject.toml .ci/lowest.py
 	touch $@
 
 lowest: $(LOWEST_VENV)/.installed   ## the default tests with the lowest declared versions
-	$(LOWEST_VENV)/bin/python -m pytest
+	$(LOWEST_VENV)/bin/python -m pytest $(WORKERS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Literal
 
-
 IN_CHECKOUT = {"published": "leaderboard/published"}  # the others lie at the top
 
 

@@ -1,16 +1,26 @@
 """Fixtures that several folders share."""
 
+import os
 import sys
 
 import pytest
+import torch
 
 from ctta import cli
+
+# The networks are tiny: a second thread only waits, on a busy machine for longer than it works.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def digits_cache(tmp_path_factory):
-    """A cache folder for the session: the digits models are trained at most once in it."""
-    return tmp_path_factory.mktemp("cache")
+    """A cache folder for the session; the trained digits models are those of all its workers."""
+    folder = tmp_path_factory.mktemp("cache")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = tmp_path_factory.getbasetemp().parent / "models"
+        shared.mkdir(exist_ok=True)
+        (folder / "models").symlink_to(shared, target_is_directory=True)
+    return folder
 
 
 @pytest.fixture
