@@ -164,8 +164,6 @@ def attempt(url: str, file: File, part: Path, *, watch: Watch, room: Room) -> No
     """
     have = length(part)
     size = file.size or (noted(part) or {}).get("total")
-    if file.size is not None and have > file.size:
-        have = discard(part)
     if have and have == size:
         return
     headers = resuming(url, file, part)

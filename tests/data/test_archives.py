@@ -3,6 +3,7 @@
 import gzip
 import io
 import tarfile
+import tracemalloc
 import zipfile
 
 import pytest
@@ -124,8 +125,19 @@ def test_a_bomb_is_refused_by_its_declared_and_by_its_real_size(
 
 def test_a_declared_bomb_is_refused_before_its_content_is_asked_for(tmp_path, small_limit):
     (tmp_path / "t.tar").write_bytes(declaring(1 << 40))
-    with pytest.raises(ValueError, match="unpacks to more than"):
-        next(members(tmp_path / "t.tar"))
+    (tmp_path / "t.zip").write_bytes(zipped({"a": b"1", "b": b"\0" * 200_000}))
+    for name in ("t.tar", "t.zip"):
+        with pytest.raises(ValueError, match="unpacks to more than"):
+            next(members(tmp_path / name))
+
+
+def test_the_memory_of_a_reading_does_not_grow(tmp_path):
+    (tmp_path / "t.tar").write_bytes(tar({f"{i}": b"" for i in range(4000)}))
+    tracemalloc.start()
+    assert sum(1 for _ in members(tmp_path / "t.tar")) == 4000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 def test_a_zip_that_declares_less_than_it_holds_is_damaged(tmp_path):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import miniature
 import pytest
@@ -199,6 +200,18 @@ def test_content_is_the_archives(server, tmp_path):
         "Set/fog/2/b.npy": b"2",
         "Set/snow/c.npy": b"3",
     }
+
+
+def test_a_folder_appears_whole(server, tmp_path, monkeypatch):
+    seen, replace_real = [], Path.replace
+
+    def replacing(self, target):
+        seen.append((sorted(p.name for p in self.rglob("*") if p.is_file()), str(target)))
+        return replace_real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replacing)
+    get(small(server), tmp_path)
+    assert (["a.npy", "b.npy"], str(tmp_path / "Set/fog")) in seen
 
 
 def test_folders_above_and_what_a_desktop_adds_are_left_out(server, tmp_path):

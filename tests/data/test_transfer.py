@@ -79,19 +79,18 @@ def test_a_server_that_knows_no_ranges_gives_all_again(server, tmp_path, known):
 
 
 @pytest.mark.parametrize(
-    "step",
+    ("step", "changed"),
     [
-        Step(),  # the condition fails: the whole of the new content
-        Step(conditions=False),  # a part of the new content, with its own ETag
-        Step(conditions=False, headers={"ETag": None}),  # told by its length
+        (Step(), OTHER),  # the condition fails: the whole of the new content
+        (Step(conditions=False), OTHER),  # a part of the new content, with its own ETag
+        (Step(conditions=False, headers={"ETag": None}), OTHER + b"more"),  # told by its length
     ],
     ids=["If-Range", "ETag", "length"],
 )
-def test_a_content_that_changed_in_between_is_not_mixed(server, tmp_path, step):
+def test_a_content_that_changed_in_between_is_not_mixed(server, tmp_path, step, changed):
     server.files["/a"] = BODY
     server.plan["/a"] = [Step(cut=30_000, headers={"ETag": '"old"'}), step]
     file = file_of(server, "/a", known=False)
-    changed = OTHER + b"more"
 
     class Changing(Nobody):
         def advance(self, n_bytes):
@@ -187,8 +186,16 @@ def test_a_bad_certificate_is_not_asked_again(tmp_path, monkeypatch):
         raise urllib.error.URLError(ssl.SSLCertVerificationError("expired"))
 
     monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    waits = Waits()
     with pytest.raises(UnavailableError, match=r"https://x/a: .*expired"):
-        get(File("data.tar", ("https://x/a",)), tmp_path)
+        fetch(
+            File("data.tar", ("https://x/a",)),
+            tmp_path / "part",
+            watch=Nobody(),
+            room=lambda n_bytes: None,
+            sleep=waits,
+        )
+    assert waits == []
 
 
 def test_a_wrong_checksum_is_never_used(server, tmp_path):
