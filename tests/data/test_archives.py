@@ -1,9 +1,9 @@
 """Archives that someone tampered with."""
 
+import gc
 import gzip
 import io
 import tarfile
-import tracemalloc
 import zipfile
 
 import pytest
@@ -131,13 +131,13 @@ def test_a_declared_bomb_is_refused_before_its_content_is_asked_for(tmp_path, sm
             next(members(tmp_path / name))
 
 
-def test_the_memory_of_a_reading_does_not_grow(tmp_path):
-    (tmp_path / "t.tar").write_bytes(tar({f"{i}": b"" for i in range(4000)}))
-    tracemalloc.start()
-    held = [tracemalloc.get_traced_memory()[0] for _ in members(tmp_path / "t.tar")]
-    tracemalloc.stop()
-    assert len(held) == 4000
-    assert held[-1] - held[500] < 500_000  # a header has more than 1 kB
+def test_headers_that_were_read_are_forgotten(tmp_path):
+    (tmp_path / "t.tar").write_bytes(tar({f"{i}": b"" for i in range(100)}))
+    found = members(tmp_path / "t.tar")
+    for _ in range(90):
+        next(found)
+    assert sum(isinstance(o, tarfile.TarInfo) for o in gc.get_objects()) < 10
+    found.close()
 
 
 def test_a_zip_that_declares_less_than_it_holds_is_damaged(tmp_path):
