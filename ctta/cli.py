@@ -28,6 +28,7 @@ COMMANDS = {  # what is not done here has a module in `ctta.commands`
     "prepare": ("[key=value ...]", "build what a method needs of the source data beforehand"),
     "rerun": ("result.json", "run a record again and compare"),
     "list": ("[group]", "what can be chosen"),
+    "data": ("list|download|verify|path", "data sets: licences, download, checksums, places"),
 }
 COMPLETION = {"-sc", "--shell-completion"}
 INNER = "method@method.method"
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (ValueError, OSError) as error:
         fail(one_line(error))
     except KeyboardInterrupt:
-        log.error("interrupted; every finished run is kept. Type the same command to go on.")
+        log.error("interrupted; what is finished is kept. Type the same command to go on.")
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(status)
 

@@ -61,3 +61,8 @@ def saving(folder: Path, variable: str) -> Iterator[None]:
             f"cannot write to the folder {folder} ({reason}); "
             f"change that, or set {variable} to another one"
         ) from error
+
+
+def offline() -> bool:
+    """Whether ``CTTA_OFFLINE`` forbids the network."""
+    return os.environ.get("CTTA_OFFLINE", "") not in ("", "0")

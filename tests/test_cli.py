@@ -142,6 +142,7 @@ def test_mistakes_get_one_clear_line(ctta, overrides, words, tmp_path):
         (["fly"], ["fly", "run"]),
         (["list", "nothing"], ["nothing", "method"]),
         (["rerun", "absent.json"], ["absent.json"]),
+        (["data", "path", "mnist"], ["mnist", "cifar10_c"]),
     ],
 )
 def test_other_commands_say_what_is_wrong(ctta, arguments, words):
@@ -299,7 +300,7 @@ def test_a_group_without_choices_says_so(ctta):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("ctta ", {"run", "prepare", "rerun", "list"}),
+        ("ctta ", {"run", "prepare", "rerun", "list", "data"}),
         ("ctta run method=cot", {"method=cotta"}),
         ("ctta prepare method=cotta method.n_v", {"method.n_views="}),
         (

@@ -61,6 +61,10 @@ class LabelledData(ABC):
     def identity(self) -> dict[str, Any]:
         """What makes this data set this one, as JSON-able values; part of a stream's protocol."""
 
+    def verified(self) -> bool | None:
+        """Whether its files match published checksums (`ctta data verify`); None: not known."""
+        return None
+
     def clean_samples(self) -> Labelled | None:
         """The clean test images; None where the set has none."""
         return None

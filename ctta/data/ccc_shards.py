@@ -21,6 +21,7 @@ from ctta.data.base import Labelled
 from ctta.data.clean import imagenet_test, imagenet_train, thinned
 from ctta.data.decoding import View
 from ctta.data.sequential import SequentialData
+from ctta.places import offline
 
 log = logging.getLogger("ctta")
 IMAGES_A_SHARD: Final = 25_000  # or the next multiple of the speed
@@ -139,6 +140,8 @@ class CCCShards(SequentialData):
         try:
             if not self.remote:
                 return Path(place).open("rb")
+            if offline():
+                raise ValueError(f"{place}: CTTA_OFFLINE forbids the network; {REMEDY}")
             response: IO[bytes] = urllib.request.urlopen(place, timeout=TIMEOUT_SECONDS)
             return response
         except FileNotFoundError:

@@ -17,6 +17,7 @@ from ctta.data import catalogue, plain_pickle
 from ctta.data.base import DataSet, Labelled, checked_labels, checked_severity, domains
 from ctta.data.corruptions import CORRUPTIONS, VALIDATION_CORRUPTIONS
 from ctta.data.images import Pixels
+from ctta.data.stamp import verified
 
 log = logging.getLogger("ctta")
 N_TEST = 10_000
@@ -94,6 +95,10 @@ class CifarC(DataSet):
         first = (checked_severity(severity) - 1) * N_TEST
         own = rows[first : first + self.n_images]
         return Labelled(Rows(own), self.targets, f"{self.name}/{corruption}-{severity}")
+
+    def verified(self) -> bool | None:
+        """See `ctta.data.stamp.verified`."""
+        return verified(self.name, self.root)
 
     def clean_samples(self) -> Labelled | None:
         """The clean test images, in the order of the corrupted ones; None if they are not there."""

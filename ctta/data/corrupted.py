@@ -35,6 +35,7 @@ class CorruptedImages(DataSet):
         second_jpeg: the JPEG round trip at quality 85 with which ImageNet-C was stored.
         frost_textures: folder with the photographs of the ImageNet-C scripts; None: synthetic.
         train: training images and labels for methods with a preparation, what reads them, or None.
+        verified: whether the files of the images match published checksums; None: not known.
 
     Raises:
         ValueError: a shape, dtype, severity, seed or corruption that does not fit.
@@ -54,6 +55,7 @@ class CorruptedImages(DataSet):
         second_jpeg: bool = False,
         frost_textures: str | Path | None = None,
         train: tuple[Tensor, Tensor] | Callable[[], Labelled] | None = None,
+        verified: bool | None = None,
     ) -> None:
         if isinstance(images, Tensor) and (
             images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3
@@ -78,7 +80,7 @@ class CorruptedImages(DataSet):
         self.clean = Labelled(images, np.asarray(labels.numpy(), dtype=np.int64), content_sha256)
         self.second_jpeg = second_jpeg
         self.frost_textures = None if frost_textures is None else Path(frost_textures).expanduser()
-        self.train = train
+        self.train, self.as_published = train, verified
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -103,6 +105,10 @@ class CorruptedImages(DataSet):
         return Labelled(
             Corrupting(self, corruption, severity), self.clean.labels, self.clean.identity
         )
+
+    def verified(self) -> bool | None:
+        """Whether the files of the clean images match published checksums; None: not known."""
+        return self.as_published
 
     def clean_samples(self) -> Labelled:
         """The clean images."""

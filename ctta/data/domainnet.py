@@ -10,6 +10,7 @@ from ctta.data import catalogue
 from ctta.data.base import DataSet, Labelled, domains
 from ctta.data.decoding import ImageFiles, View, names_sha256
 from ctta.data.folders import labelled_list
+from ctta.data.stamp import verified
 
 Style = Literal["clipart", "painting", "real", "sketch"]
 # The order of the other three by the source model's (mariodoebler/test-time-adaptation at 8b2ed63).
@@ -56,6 +57,7 @@ class DomainNet126(DataSet):
             raise ValueError(f"n_images: expected at least 1, got {n_images}")
         self.source_domain, self.n_images, self.workers = source_domain, n_images, workers
         self.corruptions = domains(corruptions, SEQUENCES[source_domain], (source_domain,))
+        self.root = Path(root).expanduser()
         self.folder = catalogue.folder(self.name, root)
         self.remedy = catalogue.entry(self.name).remedy()
 
@@ -73,6 +75,10 @@ class DomainNet126(DataSet):
     def samples(self, corruption: str, severity: int) -> Labelled:
         """The images of one list."""
         return self.listed(corruption, self.n_images)
+
+    def verified(self) -> bool | None:
+        """See `ctta.data.stamp.verified`."""
+        return verified(self.name, self.root)
 
     def training_samples(self) -> Labelled:
         """All images of the source model's style; the lists hold no split."""

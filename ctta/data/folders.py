@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from ctta.data import catalogue
 from ctta.data.base import Labelled, checked_labels
 from ctta.data.decoding import ImageFiles, View, names_sha256
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp", ".tif", ".tiff"})
+from ctta.data.suffixes import is_image
 
 
 @cache
@@ -47,11 +46,6 @@ def class_folders(root: Path, remedy: str) -> list[str]:
     if not found:
         raise ValueError(f"{root}: expected a folder for each class, got none; {remedy}")
     return found
-
-
-def is_image(name: str) -> bool:
-    """Whether the ending is one of an image."""
-    return Path(name).suffix.lower() in SUFFIXES
 
 
 def images_of(

@@ -16,6 +16,7 @@ from ctta.data.clean import imagenet_test, imagenet_train
 from ctta.data.corruptions import CORRUPTIONS, VALIDATION_CORRUPTIONS
 from ctta.data.decoding import ImageFiles, View, names_sha256
 from ctta.data.folders import imagenet_files, imagenet_list
+from ctta.data.stamp import verified
 
 Subset = Literal["robustbench", "all", "own"]
 Preprocessing = Literal["as_stored", "resize256_crop224"]
@@ -122,6 +123,10 @@ class ImageNetC(DataSet):
         files = ImageFiles(folder, names, view=self.view, remedy=self.remedy, workers=self.workers)
         files.require_all()  # an error now, and not in the middle of the stream
         return Labelled(files, labels, f"{self.name}/{corruption}-{severity}")
+
+    def verified(self) -> bool | None:
+        """See `ctta.data.stamp.verified`."""
+        return verified(self.name, self.root)
 
     def clean_samples(self) -> Labelled | None:
         """The subset's images of the validation set; None where that is not there."""

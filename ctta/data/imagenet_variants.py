@@ -14,6 +14,7 @@ from ctta.data.base import DataSet, Labelled
 from ctta.data.clean import imagenet_test, imagenet_train, thinned
 from ctta.data.decoding import ImageFiles, View, names_sha256
 from ctta.data.folders import class_folders, imagenet_files, imagenet_wnids, images_of
+from ctta.data.stamp import verified
 
 
 class ImageNetVariant(DataSet):
@@ -77,6 +78,10 @@ class ImageNetVariant(DataSet):
             self.folder, names, view=self.view, remedy=self.remedy, workers=self.workers
         )
         return Labelled(files, labels, self.name)
+
+    def verified(self) -> bool | None:
+        """See `ctta.data.stamp.verified`."""
+        return verified(self.name, self.root)
 
     def clean_samples(self) -> Labelled | None:
         """Images of the validation set, of the set's classes; None where that is not there."""

@@ -18,6 +18,7 @@ from ctta.data.corrupted import CorruptedImages
 from ctta.data.decoding import ImageFiles, View, names_sha256
 from ctta.data.folders import class_folders, imagenet_wnids, images_of
 from ctta.data.images import Chosen
+from ctta.data.stamp import verified
 
 KNOWN = ("cifar10", "cifar100", "imagenet")
 REMEDY = "give another dataset.root, a folder of class folders with images"
@@ -173,4 +174,5 @@ def corrupted(
         second_jpeg=second_jpeg,
         frost_textures=frost_textures,
         train=train,
+        verified=verified(base, data_root) if base in KNOWN else None,
     )

@@ -55,7 +55,7 @@ def compare(then: Result, now: Result) -> Verdict:
         "environment": changes(
             *({k: v for k, v in e.items() if k not in code} for e in (old, new))
         ),
-        "data": changes(then.data.model_dump(), now.data.model_dump()),
+        "data": changes(*(r.data.model_dump(exclude={"verified"}) for r in (then, now))),
         "weights": changes(
             {"weights_sha256": then.model.get("weights_sha256")},
             {"weights_sha256": now.model.get("weights_sha256")},

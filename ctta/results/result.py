@@ -37,10 +37,17 @@ class StreamRecord(Strict):
 
 
 class DataRecord(Strict):
-    """The data set: identity, and the hash of the first batch of every segment as uint8."""
+    """The data set.
+
+    Attributes:
+        identity: what makes it this one.
+        data_sha256: hash of the first batch of every segment as uint8.
+        verified: its files match published checksums; null: that is not known.
+    """
 
     identity: dict[str, Any]
     data_sha256: str
+    verified: bool | None = None  # older records do not have it
 
 
 class ArtefactRecord(Strict):

@@ -228,7 +228,11 @@ class Experiment:
                 protocol_sha256=self.stream.protocol_sha256,
                 stream_sha256=self.stream.stream_sha256,
             ),
-            "data": DataRecord(identity=self.data.identity, data_sha256=self.data_sha256()),
+            "data": DataRecord(
+                identity=self.data.identity,
+                data_sha256=self.data_sha256(),
+                verified=getattr(self.data, "verified", lambda: None)(),  # not of other packages
+            ),
             "model": card,
             "seeds": {
                 "method": self.config["seed"],

@@ -340,7 +340,7 @@ def test_every_noise_has_severities_between_the_table_rows(corruption):
 
 def test_a_calibration_that_does_not_fit_is_named(generated_root, tmp_path):
     arguments = {"root": generated_root, "form": "generated", "n_images": 4}
-    with pytest.raises(ValueError, match=r"no.pickle: no such file; get it from"):
+    with pytest.raises(ValueError, match=r"no.pickle: no such file; type 'ctta data download ccc'"):
         ccc(**arguments, calibration=tmp_path / "no.pickle")
     (tmp_path / "m.pickle").write_bytes(miniature.python2_pickle({"n1_fog_n2_snow": 3}))
     with pytest.raises(ValueError, match=r"m.pickle: expected 'n1_.*' of 21 x 21 numbers"):

@@ -86,7 +86,7 @@ def test_a_corruption_is_never_in_memory_as_a_whole(published):
 def test_without_the_clean_set_forgetting_is_left_out(tmp_path, caplog):
     miniature.cifar_c(tmp_path, 10, ["gaussian_noise"])
     assert Cifar10C(root=tmp_path).clean_test() is None
-    assert "forgetting is not measured; get it from" in caplog.text
+    assert "forgetting is not measured; type 'ctta data download cifar10'" in caplog.text
 
 
 def damage(folder, what):
@@ -115,15 +115,15 @@ def damage(folder, what):
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("missing", "fog.npy: no such file; get it from .*, or set CTTA_DATA"),
+        ("missing", "fog.npy: no such file; type 'ctta data download cifar10_c', or set CTTA_DATA"),
         ("shape", r"fog.npy: expected uint8 \[50000, 32, 32, 3\], got uint8 \[10000, 32, 32, 3\]"),
-        ("dtype", r"fog.npy: expected uint8 .*, got float32 .*; delete it; get it from"),
+        ("dtype", r"fog.npy: expected uint8 .*, got float32 .*; delete it; type 'ctta data"),
         ("truncated", "fog.npy: truncated, or no array"),
         ("pickle", "fog.npy: truncated, or no array .*; delete it"),
         ("no array", "fog.npy: truncated, or no array .*; delete it"),
         ("label", "labels.npy: expected labels from 0 to 9, got 10 for sample 0; delete it"),
         ("labels", r"labels.npy: expected 50000 whole numbers, got float32 \[50000\]"),
-        ("no labels", "labels.npy: no such file; get it from"),
+        ("no labels", "labels.npy: no such file; type 'ctta data download cifar10_c'"),
     ],
 )
 def test_bad_files_are_named_with_the_remedy(tmp_path, what, words):
@@ -134,7 +134,7 @@ def test_bad_files_are_named_with_the_remedy(tmp_path, what, words):
 
 
 def test_a_missing_root_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"CIFAR-10-C: no such folder .*; get it from"):
+    with pytest.raises(ValueError, match=r"CIFAR-10-C: no such folder .*; type 'ctta data"):
         Cifar10C(root=tmp_path / "nothing")
     with pytest.raises(ValueError, match="n_images: expected 1 to 10000, got 0"):
         Cifar10C(root=tmp_path, n_images=0)
@@ -198,7 +198,7 @@ def test_arrays_of_every_protocol_come_back(tmp_path, protocol):
 def test_clean_batches_are_checked(tmp_path, change, words):
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
-    with pytest.raises(ValueError, match="test_batch: no such file; get it from"):
+    with pytest.raises(ValueError, match="test_batch: no such file; type 'ctta data download"):
         clean("cifar10", tmp_path, "test")
     content = {"data": miniature.noise(0, 10_000, 3072), "labels": [1] * 10_000} | change
     (folder / "test_batch").write_bytes(miniature.python2_pickle(content))

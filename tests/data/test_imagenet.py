@@ -77,7 +77,7 @@ def test_all_takes_every_image_by_class_and_name(tmp_path):
     data = ImageNetC(root=tmp_path, subset="all", corruptions=["snow"])
     assert data.labels("snow", 5).tolist() == list(range(1000))
     (tmp_path / "ImageNet-C" / "snow" / "5" / names[7] / "art_0.JPEG").unlink()
-    with pytest.raises(ValueError, match=f"{names[7]}: no images in it; get it from"):
+    with pytest.raises(ValueError, match=f"{names[7]}: no images in it; type 'ctta data"):
         ImageNetC(root=tmp_path, subset="all", corruptions=["snow"]).labels("snow", 5)
     (tmp_path / "ImageNet-C" / "snow" / "5" / names[7]).rmdir()
     with pytest.raises(ValueError, match="expected the 1000 classes of ImageNet, got 999 of them"):
@@ -128,7 +128,9 @@ def test_the_list_is_known_by_its_hash_whatever_its_line_ends(tmp_path, monkeypa
         (tmp_path / "list").write_bytes((end.join(lines) + last).encode())
         assert lines_sha256(list_lines(tmp_path / "list", "")) == by_hand
     miniature.imagenet_c(tmp_path, corruptions=("fog",))
-    with pytest.raises(ValueError, match=r"imagenet_test_image_ids.txt: no such file; get it from"):
+    with pytest.raises(
+        ValueError, match=r"imagenet_test_image_ids.txt: no such file; type 'ctta d"
+    ):
         ImageNetC(root=tmp_path, corruptions=["fog"]).labels("fog", 5)
     (tmp_path / "imagenet_ids").mkdir()
     (tmp_path / "imagenet_ids" / "imagenet_test_image_ids.txt").write_text("\n".join(lines))
@@ -145,7 +147,7 @@ def test_the_list_is_known_by_its_hash_whatever_its_line_ends(tmp_path, monkeypa
         ("n01440764/../../x", "list:1: expected <wnid>/<image>"),
         ("n99999999/x.JPEG", "list:1: expected <wnid>/<image>"),
         ("\n\n", "list: expected a line for each image, got none"),
-        ("n01440764/missing.JPEG", "fog/5/n01440764/missing.JPEG: no such file; get it from"),
+        ("n01440764/missing.JPEG", "fog/5/n01440764/missing.JPEG: no such file; type 'ctta data"),
     ],
 )
 def test_bad_lists_are_named(root, tmp_path, content, words):
@@ -157,8 +159,8 @@ def test_bad_lists_are_named(root, tmp_path, content, words):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"not an image", r"JPEG: cannot be decoded \(cannot identify image file .*; get it from"),
-        ("truncated", r"JPEG: cannot be decoded \(.*truncated.*\); get it from"),
+        (b"not an image", r"JPEG: cannot be decoded \(cannot identify image file .*; type 'ctta"),
+        ("truncated", r"JPEG: cannot be decoded \(.*truncated.*\); type 'ctta data"),
         ("small", r"JPEG: cannot be decoded \(expected 224x224 pixels, got 100x50\)"),
     ],
 )
@@ -214,9 +216,12 @@ def test_v2_folders_are_numbers_and_not_text(root):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("imagenet_r", "expected 200 folders of ImageNet's classes, got 199; get it from"),
-        ("imagenet_v2", "expected folders 0 to 999, got 999 of them; get it from"),
-        ("imagenet_sketch", "expected the 1000 classes of ImageNet, got 999 of them; get it from"),
+        ("imagenet_r", "expected 200 folders of ImageNet's classes, got 199; type 'ctta data"),
+        ("imagenet_v2", "expected folders 0 to 999, got 999 of them; type 'ctta data"),
+        (
+            "imagenet_sketch",
+            "expected the 1000 classes of ImageNet, got 999 of them; type 'ctta data",
+        ),
     ],
 )
 def test_a_class_that_is_missing_is_noticed(tmp_path, name, words):
@@ -244,7 +249,7 @@ def test_domainnet_follows_its_lists(root):
     ("line", "words"),
     [
         ("real/bird/real_032_000000.jpg 126", "expected labels from 0 to 125, got 126 for sample"),
-        ("real/bird/missing.jpg 3", "real/bird/missing.jpg: no such file; get it from"),
+        ("real/bird/missing.jpg 3", "real/bird/missing.jpg: no such file; type 'ctta data"),
         ("real/bird/real_032_000000.jpg", "real_list.txt:1: expected '<path> <label>', got"),
         ("../secret.jpg 3", "real_list.txt:1: expected '<path> <label>'"),
     ],

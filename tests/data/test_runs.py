@@ -1,12 +1,19 @@
 """Every data set from end to end through `ctta run`, on miniature data in the published formats."""
 
+import hashlib
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import miniature
 import pytest
+from served import tar
 
 from ctta.assets import asset_dir
+from ctta.data import catalogue
+from ctta.data.imagenet_variants import ImageNetR
+from ctta.data.shelf import Shelf
 
 OWN_LIST = ["dataset.subset=own", "dataset.list_file={root}/list.txt"]
 # Name: (model, number of domains, whether forgetting is measured, overrides).
@@ -129,3 +136,40 @@ def test_gradual_needs_severities(ctta, monkeypatch, root):
     status, text, _ = run(ctta, monkeypatch, root, "imagenet_r", "stream=gradual")
     assert status == 1
     assert "imagenet_r has no severities; take a stream without them" in text
+
+
+def test_a_record_says_whether_its_files_are_as_published(
+    ctta, server, tmp_path, tmp_path_factory, monkeypatch
+):
+    source = tmp_path_factory.mktemp("source")
+    miniature.variant(source, "imagenet_r")
+    content = tar({p.relative_to(source).as_posix(): p.read_bytes() for p in source.rglob("*.jpg")})
+    server.files["/r"], md5 = content, hashlib.md5(content).hexdigest()
+    published = catalogue.entry("imagenet_r")
+    entry = replace(
+        published,
+        files=(
+            replace(
+                published.files[0],
+                urls=(f"{server.url}/r",),
+                size=len(content),
+                md5=md5,
+                sha256=None,
+            ),
+        ),
+    )
+    monkeypatch.setattr(catalogue, "ENTRIES", (entry, catalogue.entry("imagenet")))
+    root = tmp_path / "data"
+    monkeypatch.setenv("CTTA_DATA", str(root))
+    assert ctta("data", "download", "imagenet_r")[0] == 0
+    assert ImageNetR(root=root).verified() is True
+
+    tiny = ("model=custom", "model.target=tiny:thousand", "dataset.n_images=3")
+    status, out, err = ctta("run", "dataset=imagenet_r", "method=source", *tiny)
+    assert status == 0, out + err
+    (path,) = (tmp_path / "runs").glob("*/result.json")
+    assert json.loads(path.read_text())["data"]["verified"] is True
+    os.utime(next((root / "imagenet-r").rglob("*.jpg")), ns=(1, 1))
+    assert ImageNetR(root=root).verified() is False
+    Shelf(entry, root).stamp(entry.files[0]).unlink()
+    assert ImageNetR(root=root).verified() is None
