@@ -27,6 +27,7 @@ COMMANDS = {  # what is not done here has a module in `ctta.commands`
     "run": ("[key=value ...]", "adapt a source model to a stream; `ctta run --help` has the keys"),
     "prepare": ("[key=value ...]", "build what a method needs of the source data beforehand"),
     "rerun": ("result.json", "run a record again and compare"),
+    "stats": ("[run ...]", "means over seeds with intervals, ranks, paired differences"),
     "list": ("[group]", "what can be chosen"),
 }
 COMPLETION = {"-sc", "--shell-completion"}
