@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,48 +21,7 @@ from ctta.results.store import RunStore
 from ctta.results.table import markdown_table, rich_table
 from ctta.results.values import chosen_device, whole_number
 
-RECORD = {
-    "schema_version": 1,
-    "status": "finished",
-    "reason": None,
-    "identity": "a" * 64,
-    "config": {
-        "names": {"method": "tent", "dataset": "digits_c", "stream": "continual", "model": "cnn"},
-        "method": {"steps": 1, "optimizer": {"lr": 0.001}},
-        "optimizer": {"lr": 0.001},
-        "seed": 0,
-        "dataset": {"severity": 5},
-        "stream": {"batch_size": 64, "seed": 0},
-        "model": {"architecture": "cnn"},
-        "online": {"window": 1},
-        "compute": {"threads": 1},
-    },
-    "method": {"name": "tent", "target": "x.Tent", "version": 1, "uses_source_data": False},
-    "stream": {"name": "s", "version": 1, "protocol_sha256": "p", "stream_sha256": "s"},
-    "data": {"identity": {"id": "digits_c"}, "data_sha256": "d"},
-    "model": {"name": "cnn", "weights_sha256": "w"},
-    "seeds": {"method": 0, "stream": 0},
-    "metrics_version": 1,
-    "metrics": {"error_pct": 30.0},
-    "error_by_domain": {"fog-5": 20.0, "snow-3": 40.0},
-    "costs": {
-        "adapt_seconds": 0.1,
-        "data_seconds": 0.1,
-        "samples_per_second": 10.0,
-        "exclusive": True,
-        "forwards": 1.0,
-        "backwards": 1.0,
-        "forwards_per_sample": 1.0,
-        "backwards_per_sample": 1.0,
-        "flops_per_sample": 1e6,
-        "peak_mib": 100.0,
-        "kernels": ["cpu"],
-    },
-    "source_data": None,
-    "artefact": None,
-    "environment": {"ctta": "0.1.0", "commit": "c", "plugins": {}, "torch": "2"},
-    "trace_sha256": "t",
-}
+RECORD = json.loads(Path(__file__).with_name("record.json").read_text())
 
 
 def record(**changes):
