@@ -161,6 +161,79 @@ def test_one_failing_run_leaves_the_others(ctta, tmp_path):
     assert len(results(tmp_path)) == 1
 
 
+def test_a_sweep_says_how_far_it_is(ctta):
+    *_, err = ctta(
+        "run", "-m", "--dry-run", "method=glob([so*,norm])", "seed=0,1", "launcher=local", *QUICK
+    )
+    assert "1 of 4 runs done, 0 failed, 0 running, about" in err
+    assert "4 of 4 runs done, 0 failed, 0 running" in err
+    assert "runs done" not in ctta("run", "--dry-run", *QUICK)[2]
+
+
+def test_a_launcher_that_is_not_installed_is_named(ctta):
+    status, _, err = ctta("run", "hydra/launcher=nowhere", *QUICK)
+    assert (status, err) == (
+        2,
+        'ctta: nowhere is not installed; type pip install "ctta[nowhere]"\n',
+    )
+
+
+BAD = """
+import os, signal
+from ctta.methods.source import Source
+
+class Bad(Source):
+    def adapt(self, x):
+        if os.environ.get("BAD") == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise RuntimeError("broken")
+"""
+
+
+@pytest.fixture
+def parallel(tmp_path, digits_cache):
+    """Run source, a bad method and norm through joblib; returns (status, standard error)."""
+    (tmp_path / "conf/method").mkdir(parents=True)
+    (tmp_path / "conf/method/bad.yaml").write_text("_target_: bad_method.Bad")
+    (tmp_path / "bad_method.py").write_text(BAD)
+    places = {"CTTA_CACHE": str(digits_cache), "CTTA_RUNS": str(tmp_path / "runs")}
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    environment = {**os.environ, **places, "PYTHONPATH": path, "COLUMNS": "200"}
+
+    def run(*overrides: str, **more: str):
+        command = [sys.executable, "-m", "ctta", "run", "-m", "launcher=joblib", *overrides]
+        command += [*QUICK, "--config-dir", "conf"]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment | more, capture_output=True, text=True
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.mark.slow
+def test_runs_at_once_do_not_harm_each_other(parallel, tmp_path):
+    status, out, err = parallel("method=source,bad,norm", "seed=0,1")
+    assert status == 1
+    assert "6 of 6 runs done, 2 failed, 0 running" in err
+    assert "ctta: 2 of 6 runs failed\n  batch 0: RuntimeError: broken" in err
+    assert "source" in out
+    assert "norm" in out
+    statuses = [json.loads(path.read_text())["status"] for path in results(tmp_path)]
+    assert sorted(statuses) == ["failed"] * 2 + ["finished"] * 4
+    assert not (tmp_path / "runs/.sweeps").exists()
+
+
+@pytest.mark.slow
+def test_after_a_killed_run_the_same_command_goes_on(parallel, tmp_path):
+    status, _, err = parallel("method=source,bad,norm", BAD="killed")
+    assert status == 1
+    assert "ended without a word" in err
+    assert "Type the same command to go on" in err
+    status, _, _ = parallel("method=source,norm")
+    assert (status, len(results(tmp_path))) == (0, 2)
+
+
 def test_interruption_keeps_what_is_finished(ctta, tmp_path, monkeypatch):
     from ctta.methods.norm import Norm
 
