@@ -321,11 +321,18 @@ def as_typed(value: object) -> str:
 
 
 def report(results: Sequence[Result]) -> None:
-    """Print the table of several runs and draw the two pictures beside them."""
+    """Print the table of several runs, draw the two pictures, keep what is chosen from them."""
     from ctta.places import runs_dir
     from ctta.results.summary import summarise_runs
+    from ctta.results.tuning import keep_chosen
 
-    summarise_runs(results, runs_dir(results[0].config["paths"]["runs"]), Console())
+    root = runs_dir(results[0].config["paths"]["runs"])
+    summarise_runs(results, root, Console())
+    if results[0].config.get("choose"):  # older records do not have it
+        for name, path in keep_chosen(results, root / "tuned").items():
+            log.info(
+                "chosen: %s; run it with --config-dir %s experiment=%s", path, root / "tuned", name
+            )
 
 
 # --- completion --------------------------------------------------------------------------------

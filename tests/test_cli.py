@@ -170,6 +170,26 @@ def test_a_sweep_says_how_far_it_is(ctta):
     assert "runs done" not in ctta("run", "--dry-run", *QUICK)[2]
 
 
+@pytest.mark.slow
+def test_a_tuned_value_is_kept_with_its_budget_and_recorded(ctta, tmp_path):
+    grid = ["method=tent", "optimizer.lr=0.001,0.3", "stream.seed=0,1", "dataset.n_images=32"]
+    status, _, err = ctta("run", "sweep=tune", *grid)
+    assert (status, "4 of 4 runs done" in err) == (0, True)
+    folder = tmp_path / "runs/tuned"
+    assert f"--config-dir {folder} experiment=tent_digits_c_digits_cnn" in " ".join(err.split())
+    options = ["method=tent", "experiment=tent_digits_c_digits_cnn", "stream.seed=7"]
+    for corruption, on_its_own in (("fog", False), ("spatter", True)):
+        more = [*QUICK[:2], f"dataset.corruptions=[{corruption}]"]
+        assert ctta("run", *options, *more, "--config-dir", str(folder))[0] == 0
+        records = [json.loads(path.read_text()) for path in results(tmp_path)]
+        (tuning,) = [
+            r["tuning"] for r in records if list(r["error_by_domain"]) == [f"{corruption}-5"]
+        ]
+        assert (tuning["budget"], tuning["points"], tuning["rank"]) == (4, 2, 1)
+        assert tuning["values"] == ["optimizer.lr=0.001"]
+        assert tuning["on_its_own_stream"] is on_its_own
+
+
 def test_a_launcher_that_is_not_installed_is_named(ctta):
     status, _, err = ctta("run", "hydra/launcher=nowhere", *QUICK)
     assert (status, err) == (

@@ -187,11 +187,16 @@ def by_group(error_by_domain: Mapping[str, float]) -> dict[str, tuple[float, int
     """
     groups: dict[str, tuple[float, int]] = {}
     for name, error in error_by_domain.items():
-        corruption, dash, severity = name.rpartition("-")
-        key = corruption if dash and severity.isdigit() else name
+        key = corruption_of(name)
         total, n = groups.get(key, (0.0, 0))
         groups[key] = (total + error, n + 1)
     return groups
+
+
+def corruption_of(domain: str) -> str:
+    """The domain's name without its severity."""
+    corruption, _, severity = domain.rpartition("-")
+    return corruption if corruption and severity.isdigit() else domain
 
 
 def ranks(intervals: Sequence[Interval | None]) -> list[int | None]:

@@ -60,12 +60,16 @@ def columns(results: Sequence[Result]) -> list[str]:
 
 
 def notes(results: Sequence[Result]) -> list[str]:
-    """What a reader must know to compare: values that are not the published ones."""
+    """What a reader must know to compare: values that are not published, or have seen the test."""
     found = []
     for result in results:
         used, published = result.config["method"].get("n_views"), published_views(result)
         if published is not None and used != published:
             found.append(f"{result.method.name} with {used} views (published: {published})")
+        if result.tuning is not None and result.tuning.on_its_own_stream:
+            found.append(
+                f"{result.method.name}: values chosen on the stream that they are tested on"
+            )
     return found
 
 
