@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import platform
 import re
 import sys
 import time
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
 
 import yaml
 from rich.console import Console
@@ -160,7 +160,7 @@ def for_each(
     plugins.extend_search_path()
     chosen = [a.partition("=")[2] for a in arguments if a.startswith("paths.runs=")]
     runs = runs_dir(chosen[-1] if chosen else None).resolve()
-    sweep = Sweep(runs / ".sweeps" / f"{platform.node()}-{os.getpid()}")
+    sweep = Sweep(runs / ".sweeps" / uuid4().hex)
 
     def task(composed: DictConfig) -> None:
         # An exception must not leave this function: Hydra would end the whole sweep, or print a
