@@ -162,7 +162,7 @@ def for_each(
     runs = runs_dir(chosen[-1] if chosen else None).resolve()
     sweep = Sweep(runs / ".sweeps" / uuid4().hex)
 
-    def task(composed: DictConfig) -> None:
+    def task(composed: DictConfig) -> float:
         # An exception must not leave this function: Hydra would end the whole sweep, or print a
         # traceback. Ctrl-C does leave it. A launcher may call it in another process.
         say_on_standard_error()
@@ -182,6 +182,7 @@ def for_each(
         sweep.keep(done, for_others=elsewhere)
         if total != 1:
             log.info(sweep.progress())
+        return error_of(done.result)
 
     sys.argv = [program, *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, where there is more to say
@@ -206,6 +207,13 @@ def for_each(
             sys.stderr.write(f"  {reason}\n")
     paths = [Path(outcome.result) for outcome in outcomes if outcome.result]
     return EXIT_FAILED if failures else 0, paths
+
+
+def error_of(path: str | None) -> float:
+    """What a sweeper that searches makes small: the error of a record; infinite without one."""
+    from ctta.results.result import Result
+
+    return math.inf if path is None else Result.load(Path(path)).metrics["error_pct"]
 
 
 def place_in_sweep(arguments: Sequence[str]) -> tuple[int, int | None, bool]:

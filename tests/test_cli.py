@@ -1,6 +1,7 @@
 """The command line as a user meets it: runs, mistakes, interruption."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -8,6 +9,8 @@ import sys
 
 import numpy as np
 import pytest
+
+from ctta import cli
 
 QUICK = ["dataset.n_images=32", "stream.batch_size=16", "dataset.corruptions=[fog,contrast]"]
 
@@ -27,6 +30,13 @@ def test_a_run_leaves_its_record_and_reruns_to_the_same_bits(ctta, tmp_path):
     assert path.with_name("config.yaml").is_file()
     status, out, _ = ctta("rerun", str(path))
     assert (status, "same bits" in out) == (0, True)
+
+
+def test_a_search_is_told_the_error(ctta, tmp_path):
+    ctta("run", "method=source", *QUICK)
+    (path,) = results(tmp_path)
+    assert cli.error_of(str(path)) == json.loads(path.read_text())["metrics"]["error_pct"]
+    assert cli.error_of(None) == math.inf
 
 
 def test_a_finished_run_is_not_run_again(ctta, tmp_path):
