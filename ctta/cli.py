@@ -5,10 +5,16 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import math
 import os
+import re
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
 
 import yaml
 from rich.console import Console
@@ -27,6 +33,7 @@ COMMANDS = {  # what is not done here has a module in `ctta.commands`
     "run": ("[key=value ...]", "adapt a source model to a stream; `ctta run --help` has the keys"),
     "prepare": ("[key=value ...]", "build what a method needs of the source data beforehand"),
     "rerun": ("result.json", "run a record again and compare"),
+    "stats": ("[run ...]", "means over seeds with intervals, ranks, paired differences"),
     "list": ("[group]", "what can be chosen"),
     "data": ("list|download|verify|path", "data sets: licences, download, checksums, places"),
 }
@@ -49,10 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     name = arguments[0]
     if name not in COMMANDS:
         fail(f"expected a command ({', '.join(COMMANDS)}), got {name!r}; type 'ctta --help'")
-    handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
-    handler.setLevel(logging.INFO)  # a run's log.txt takes more
-    log.handlers = [handler]
-    log.setLevel(logging.INFO)
+    log.handlers = []
+    say_on_standard_error()
     try:
         status = command(name)(arguments[1:])
     except BrokenPipeError:  # as of `ctta list | head -1`: nobody reads on
@@ -64,6 +69,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         log.error("interrupted; what is finished is kept. Type the same command to go on.")
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(status)
+
+
+def say_on_standard_error() -> None:
+    """Show what is logged, unless that is done already."""
+    if not log.handlers:
+        handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+        handler.setLevel(logging.INFO)  # a run's log.txt takes more
+        log.handlers = [handler]
+        log.setLevel(logging.INFO)
 
 
 def usage() -> str:
@@ -112,17 +126,12 @@ def one_line(error: BaseException) -> str:
 
 def run(arguments: Sequence[str]) -> int:
     """Compose the configuration with Hydra and execute every run that it describes."""
+    from ctta.results.result import Result
+
     flags = {"--dry-run": "dry_run=true", "--force": "force=true"}
-    results: list[Result] = []
-
-    def one(composed: DictConfig) -> None:
-        result = execute(composed)
-        if result is not None:
-            results.append(result)
-
-    status = for_each("ctta run", [flags.get(a, a) for a in arguments], one)
-    if len(results) > 1:
-        report(results)
+    status, paths = for_each("ctta run", [flags.get(a, a) for a in arguments], execute)
+    if len(paths) > 1:
+        report([Result.load(path) for path in paths])
     return status
 
 
@@ -130,35 +139,51 @@ def prepare(arguments: Sequence[str]) -> int:
     """Compose the configuration with Hydra and build each method's artefact."""
     header = "ctta prepare: build what a method needs of the source data, ahead of its runs."
     arguments = [f"hydra.help.header='{header}'", *arguments]
-    return for_each("ctta prepare", arguments, lambda composed: experiment(composed).prepare())
+    return for_each("ctta prepare", arguments, lambda composed: experiment(composed).prepare())[0]
 
 
-def for_each(program: str, arguments: Sequence[str], action: Callable[[DictConfig], None]) -> int:
-    """Call ``action`` for every configuration that the arguments describe; say what failed."""
+def for_each(
+    program: str, arguments: Sequence[str], action: Callable[[DictConfig], Path | None]
+) -> tuple[int, list[Path]]:
+    """Call ``action`` for every configuration that the arguments describe; say what failed.
+
+    Returns:
+        The exit status, and the paths that ``action`` returned.
+    """
     import hydra
     from hydra.errors import CompactHydraException
 
     from ctta import plugins
     from ctta.assets import asset_dir
+    from ctta.places import runs_dir
+    from ctta.results.sweep import Outcome, Sweep
 
     plugins.extend_search_path()
-    failures: list[str] = []
-    n_done = 0
+    chosen = [a.partition("=")[2] for a in arguments if a.startswith("paths.runs=")]
+    runs = runs_dir(chosen[-1] if chosen else None).resolve()
+    sweep = Sweep(runs / ".sweeps" / uuid4().hex)
 
-    def task(composed: DictConfig) -> None:
+    def task(composed: DictConfig) -> float:
         # An exception must not leave this function: Hydra would end the whole sweep, or print a
-        # traceback. Ctrl-C does leave it.
-        nonlocal n_done
+        # traceback. Ctrl-C does leave it. A launcher may call it in another process.
+        say_on_standard_error()
+        number, total, elsewhere = place_in_sweep(arguments)
+        outcome = Outcome(number, total, began=time.time())
         try:
-            action(composed)
+            sweep.keep(outcome, for_others=elsewhere)
+            path = action(composed)
+            done = replace(outcome, status="finished", result=None if path is None else str(path))
         except (ValueError, OSError) as error:
-            failures.append(one_line(error))
-            log.error(failures[-1])
+            done = replace(outcome, status="failed", reason=one_line(error))
+            log.error(done.reason)
         except Exception as error:
-            failures.append(f"{type(error).__name__}: {one_line(error)}")
-            log.exception(failures[-1])
-        else:
-            n_done += 1
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            done = replace(outcome, status="failed", reason=reason)
+            log.exception(reason)
+        sweep.keep(done, for_others=elsewhere)
+        if total != 1:
+            log.info(sweep.progress())
+        return error_of(done.result)
 
     sys.argv = [program, *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, where there is more to say
@@ -168,11 +193,54 @@ def for_each(program: str, arguments: Sequence[str], action: Callable[[DictConfi
         )()
     except CompactHydraException as error:
         fail(composition_error(error))
+    except Exception as error:
+        if not sweep.outcomes():
+            raise
+        log.error("the launcher stopped: %s: %s", type(error).__name__, one_line(error))
+        log.error("Every finished run is kept. Type the same command to go on.")
+    finally:
+        outcomes, failures = sweep.outcomes(), sweep.failures()
+        sweep.remove()
     if failures:
-        sys.stderr.write(f"ctta: {len(failures)} of {len(failures) + n_done} runs failed\n")
+        n = max(len(outcomes), outcomes[0].total or 0)
+        sys.stderr.write(f"ctta: {len(failures)} of {n} runs failed\n")
         for reason in failures:
             sys.stderr.write(f"  {reason}\n")
-    return EXIT_FAILED if failures else 0
+    paths = [Path(outcome.result) for outcome in outcomes if outcome.result]
+    return EXIT_FAILED if failures else 0, paths
+
+
+def error_of(path: str | None) -> float:
+    """What a sweeper that searches makes small: the error of a record; infinite without one."""
+    from ctta.results.result import Result
+
+    return math.inf if path is None else Result.load(Path(path)).metrics["error_pct"]
+
+
+def place_in_sweep(arguments: Sequence[str]) -> tuple[int, int | None, bool]:
+    """Which run this is, of how many (None: the sweeper decides as it goes), and whether a launcher
+    runs them in processes of their own.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.types import RunMode
+
+    hydra = HydraConfig.get()
+    if hydra.mode != RunMode.MULTIRUN:
+        return 0, 1, False
+    elsewhere = hydra.runtime.choices["hydra/launcher"] != "basic"
+    if hydra.runtime.choices["hydra/sweeper"] != "basic":
+        return hydra.job.num, None, elsewhere
+    swept = [f"{key}={values}" for key, values in (hydra.sweeper.params or {}).items()]
+    typed = [a for a in arguments if "=" in a and not a.startswith("-")]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    counts = {  # a key's last override counts
+        override.get_key_element(): len(list(override.sweep_string_iterator()))
+        for override in parser.parse_overrides([*swept, *typed])
+        if override.is_sweep_override()
+    }
+    return hydra.job.num, math.prod(counts.values()), elsewhere
 
 
 def composition_error(error: Exception) -> str:
@@ -183,16 +251,25 @@ def composition_error(error: Exception) -> str:
         known = sorted(name for name in map(str, place) if not name.startswith("_"))
         return f"{key}: unknown key; expected one of {', '.join(known) or 'none'}"
     text = "\n".join(str(part) for part in (error, cause) if part is not None)
+    missing = re.search(r"Could not find 'hydra/(?:launcher|sweeper)/(\w+)'", text)
+    if missing:
+        return f'{missing[1]} is not installed; type pip install "ctta[{missing[1]}]"'
     return text.partition("\nConfig search path:")[0]
 
 
-def execute(composed: DictConfig) -> Result | None:
-    """Run one composed configuration; None after a dry run."""
+def execute(composed: DictConfig) -> Path | None:
+    """Run one composed configuration; the path of its record, None after a dry run."""
+    from ctta.places import runs_dir
+    from ctta.results.store import RunStore
+
     chosen = experiment(composed)
     if chosen.config["dry_run"]:
         Console().print(chosen.plan(), highlight=False)
         return None
-    return chosen.run()
+    store = RunStore(runs_dir(chosen.config["paths"]["runs"]).resolve())
+    result = chosen.run(store)
+    names = chosen.config["names"]
+    return store.folder(names["method"], names["dataset"], result.identity) / "result.json"
 
 
 def experiment(composed: DictConfig) -> Experiment:
@@ -253,11 +330,18 @@ def as_typed(value: object) -> str:
 
 
 def report(results: Sequence[Result]) -> None:
-    """Print the table of several runs and draw the two pictures beside them."""
+    """Print the table of several runs, draw the two pictures, keep what is chosen from them."""
     from ctta.places import runs_dir
     from ctta.results.summary import summarise_runs
+    from ctta.results.tuning import keep_chosen
 
-    summarise_runs(results, runs_dir(results[0].config["paths"]["runs"]), Console())
+    root = runs_dir(results[0].config["paths"]["runs"])
+    summarise_runs(results, root, Console())
+    if results[0].config.get("choose"):  # older records do not have it
+        for name, path in keep_chosen(results, root / "tuned").items():
+            log.info(
+                "chosen: %s; run it with --config-dir %s experiment=%s", path, root / "tuned", name
+            )
 
 
 # --- completion --------------------------------------------------------------------------------
@@ -276,4 +360,4 @@ def complete(arguments: Sequence[str]) -> int:
         if command not in ("run", "prepare") or not space:
             return 0  # the shell completes names of files
         os.environ["COMP_LINE"] = f"ctta {rest}"
-    return for_each("ctta", arguments, lambda _: None)
+    return for_each("ctta", arguments, lambda _: None)[0]

@@ -2,10 +2,10 @@
 
     python data_scripts/search_digits.py [method ...]
 
-Every method is run by `ctta run -m` over those axes of the grid that it has, on the four validation
-corruptions (never the test ones) in three orders of the stream. All errors go to
-configs/tuned/digits_c/search.csv; the choice of each method is printed. Finished runs are looked
-up, so an interrupted search goes on where it stopped.
+Every method is run by `ctta run sweep=tune`, which has the learning rates, the three orders and the
+four validation corruptions (never the test ones), over those further axes of the grid that it has.
+All errors go to configs/tuned/digits_c/search.csv; the choice of each method is printed. Finished
+runs are looked up, so an interrupted search goes on where it stopped.
 """
 
 import csv
@@ -21,10 +21,11 @@ import yaml
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 TABLE = CONFIGS / "tuned/digits_c/search.csv"
-VALIDATION = "dataset.corruptions=[speckle_noise,gaussian_blur,spatter,saturate]"
-SEEDS = (0, 1, 2)
+TUNE = yaml.safe_load((CONFIGS / "sweep/tune.yaml").read_text(encoding="utf-8"))
+SWEPT = {k: yaml.safe_load(f"[{v}]") for k, v in TUNE["hydra"]["sweeper"]["params"].items()}
+SEEDS = tuple(SWEPT["stream.seed"])
 GRID: dict[str, tuple[Any, ...]] = {
-    "optimizer.lr": (0.0003, 0.001, 0.003, 0.01, 0.03),
+    "optimizer.lr": tuple(SWEPT["optimizer.lr"]),
     "method.ema_decay": (0.9, 0.99, 0.999),
     "method.symmetric_loss": (False, True),
     "method.n_neighbors": (3, 10, 30, 100),
@@ -49,9 +50,9 @@ def value(config: dict[str, Any], key: str) -> Any:
 
 def search(method: str, runs: Path) -> None:
     """Run the grid of one method."""
-    overrides = [f"{k}={','.join(map(str, values))}" for k, values in axes(method).items()]
-    overrides += [f"stream.seed={','.join(map(str, SEEDS))}", f"paths.runs={runs}"]
-    command = [sys.executable, "-m", "ctta", "run", "-m", f"method={method}", VALIDATION]
+    own = {"optimizer.lr": ("null",)} | axes(method)  # null: for a method without an optimizer
+    overrides = [f"{k}={','.join(map(str, v))}" for k, v in own.items()] + [f"paths.runs={runs}"]
+    command = [sys.executable, "-m", "ctta", "run", "sweep=tune", f"method={method}"]
     # A value with which a method diverges is a finding, not a reason to stop.
     subprocess.run([*command, "progress=false", *overrides], check=False)
 

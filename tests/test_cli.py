@@ -1,6 +1,7 @@
 """The command line as a user meets it: runs, mistakes, interruption."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -8,6 +9,8 @@ import sys
 
 import numpy as np
 import pytest
+
+from ctta import cli
 
 QUICK = ["dataset.n_images=32", "stream.batch_size=16", "dataset.corruptions=[fog,contrast]"]
 
@@ -27,6 +30,13 @@ def test_a_run_leaves_its_record_and_reruns_to_the_same_bits(ctta, tmp_path):
     assert path.with_name("config.yaml").is_file()
     status, out, _ = ctta("rerun", str(path))
     assert (status, "same bits" in out) == (0, True)
+
+
+def test_a_search_is_told_the_error(ctta, tmp_path):
+    ctta("run", "method=source", *QUICK)
+    (path,) = results(tmp_path)
+    assert cli.error_of(str(path)) == json.loads(path.read_text())["metrics"]["error_pct"]
+    assert cli.error_of(None) == math.inf
 
 
 def test_a_finished_run_is_not_run_again(ctta, tmp_path):
@@ -52,8 +62,8 @@ def test_multirun_prints_a_table_and_draws_two_pictures(ctta, tmp_path):
 
 def test_a_narrow_terminal_does_not_cut_the_table(ctta, monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
-    _, out, _ = ctta("run", "-m", "method=source", "seed=0,1", *QUICK)
-    lines = [line for line in out.splitlines() if line.startswith(" source seed=")]
+    _, out, _ = ctta("run", "-m", "method=source", "stream.batch_size=8,16", *QUICK[::2])
+    lines = [line for line in out.splitlines() if line.startswith(" source stream.batch_size=")]
     assert [len(line.split()) for line in lines] == [5, 5]  # name, two domains, mean
     assert "…" not in out
 
@@ -160,6 +170,99 @@ def test_one_failing_run_leaves_the_others(ctta, tmp_path):
     assert status == 1
     assert "1 of 2 runs failed" in err
     assert len(results(tmp_path)) == 1
+
+
+def test_a_sweep_says_how_far_it_is(ctta):
+    *_, err = ctta(
+        "run", "-m", "--dry-run", "method=glob([so*,norm])", "seed=0,1", "launcher=local", *QUICK
+    )
+    assert "1 of 4 runs done, 0 failed, 0 running, about" in err
+    assert "4 of 4 runs done, 0 failed, 0 running" in err
+    assert "runs done" not in ctta("run", "--dry-run", *QUICK)[2]
+
+
+@pytest.mark.slow
+def test_a_tuned_value_is_kept_with_its_budget_and_recorded(ctta, tmp_path):
+    grid = ["method=tent", "optimizer.lr=0.001,0.3", "stream.seed=0,1", "dataset.n_images=32"]
+    status, _, err = ctta("run", "sweep=tune", *grid)
+    assert (status, "4 of 4 runs done" in err) == (0, True)
+    folder = tmp_path / "runs/tuned"
+    assert f"--config-dir {folder} experiment=tent_digits_c_digits_cnn" in " ".join(err.split())
+    options = ["method=tent", "experiment=tent_digits_c_digits_cnn", "stream.seed=7"]
+    for corruption, on_its_own in (("fog", False), ("spatter", True)):
+        more = [*QUICK[:2], f"dataset.corruptions=[{corruption}]"]
+        assert ctta("run", *options, *more, "--config-dir", str(folder))[0] == 0
+        records = [json.loads(path.read_text()) for path in results(tmp_path)]
+        (tuning,) = [
+            r["tuning"] for r in records if list(r["error_by_domain"]) == [f"{corruption}-5"]
+        ]
+        assert (tuning["budget"], tuning["points"], tuning["rank"]) == (4, 2, 1)
+        assert tuning["values"] == ["optimizer.lr=0.001"]
+        assert tuning["on_its_own_stream"] is on_its_own
+
+
+def test_a_launcher_that_is_not_installed_is_named(ctta):
+    status, _, err = ctta("run", "hydra/launcher=nowhere", *QUICK)
+    assert (status, err) == (
+        2,
+        'ctta: nowhere is not installed; type pip install "ctta[nowhere]"\n',
+    )
+
+
+BAD = """
+import os, signal
+from ctta.methods.source import Source
+
+class Bad(Source):
+    def adapt(self, x):
+        if os.environ.get("BAD") == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise RuntimeError("broken")
+"""
+
+
+@pytest.fixture
+def parallel(tmp_path, digits_cache):
+    """Run source, a bad method and norm through joblib; returns (status, standard error)."""
+    (tmp_path / "conf/method").mkdir(parents=True)
+    (tmp_path / "conf/method/bad.yaml").write_text("_target_: bad_method.Bad")
+    (tmp_path / "bad_method.py").write_text(BAD)
+    places = {"CTTA_CACHE": str(digits_cache), "CTTA_RUNS": str(tmp_path / "runs")}
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    environment = {**os.environ, **places, "PYTHONPATH": path, "COLUMNS": "200"}
+
+    def run(*overrides: str, **more: str):
+        command = [sys.executable, "-m", "ctta", "run", "-m", "launcher=joblib", *overrides]
+        command += [*QUICK, "--config-dir", "conf"]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment | more, capture_output=True, text=True
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.mark.slow
+def test_runs_at_once_do_not_harm_each_other(parallel, tmp_path):
+    status, out, err = parallel("method=source,bad,norm", "seed=0,1")
+    assert status == 1
+    assert "6 of 6 runs done, 2 failed, 0 running" in err
+    assert "ctta: 2 of 6 runs failed\n  batch 0: RuntimeError: broken" in err
+    assert "source" in out
+    assert "norm" in out
+    statuses = [json.loads(path.read_text())["status"] for path in results(tmp_path)]
+    assert sorted(statuses) == ["failed"] * 2 + ["finished"] * 4
+    assert not (tmp_path / "runs/.sweeps").exists()
+
+
+@pytest.mark.slow
+def test_after_a_killed_run_the_same_command_goes_on(parallel, tmp_path):
+    status, _, err = parallel("method=source,bad,norm", BAD="killed")
+    assert status == 1
+    assert "ended without a word" in err
+    assert "Type the same command to go on" in err
+    status, _, _ = parallel("method=source,norm")
+    assert (status, len(results(tmp_path))) == (0, 2)
 
 
 def test_interruption_keeps_what_is_finished(ctta, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Every configuration composes, and its keys are those of the callable that it names."""
 
+import csv
 import inspect
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from omegaconf import OmegaConf
 
 from ctta.assets import asset_dir
 from ctta.build import build, locate, optimizer_is_used
+from ctta.results.tuning import tuning_record
 from ctta.testing import tiny_cnn
 
 CONFIGS = asset_dir("configs")
@@ -55,7 +57,7 @@ def build_with(method: str, *tuned: str) -> None:
 def check_keys(path: Path, method: str) -> None:
     """A tuned file changes values of keys that exist, and of no other node."""
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert values.keys() <= {"optimizer", "method"}
+    assert values.keys() <= {"optimizer", "method", "tuning"}
     known = {
         key: yaml.safe_load((CONFIGS / file).read_text(encoding="utf-8"))
         for key, file in (("optimizer", "config.yaml"), ("method", f"method/{method}.yaml"))
@@ -90,6 +92,29 @@ def test_values_tuned_for_a_model_name_it_and_their_source(path: Path):
     check_keys(path, method)
     assert (CONFIGS / "model" / f"{model}.yaml").is_file()
     build_with(method, f"tuned={data}/{method}", f"tuned_model={data}/{method}/{model}")
+
+
+SEARCH = CONFIGS / "tuned/digits_c/search.csv"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in TUNED if p.parent.name == "digits_c"], ids=lambda p: p.stem
+)
+def test_budget_and_rank_of_the_digits_values_are_those_of_the_search(path: Path):
+    with SEARCH.open(encoding="utf-8") as file:
+        points = [row for row in csv.DictReader(file) if row["method"] == path.stem]
+    tuning = yaml.safe_load(path.read_text(encoding="utf-8")).get("tuning")
+    if path.stem == "frozen":  # has the values of the method inside
+        assert (points, tuning) == ([], None)
+        return
+    chosen = {k: yaml.safe_load(v) for k, _, v in (s.partition("=") for s in tuning["values"])}
+    found = [p for p in points if all(p[k] == str(v) for k, v in chosen.items())]
+    assert len(found) == 1
+    errors = [float(p["mean error %"]) for p in points if p["mean error %"] != "failed"]
+    assert tuning["rank"] == 1 + sum(e < float(found[0]["mean error %"]) for e in errors)
+    assert (tuning["points"], tuning["budget"]) == (len(points), 3 * len(points))
+    used = tuning_record(composed(f"method={path.stem}") | {"names": {"dataset": "digits_c"}}, [])
+    assert used.values == tuning["values"]
 
 
 def test_every_data_set_has_values_for_every_method_that_needs_them():

@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 from ctta.methods.source import Source
 from ctta.models import zoo
 from ctta.online.trace import TraceWriter
-from ctta.places import saving
+from ctta.places import making, saving
 from ctta.results.artefacts import prepare
 from ctta.results.result import Result
 from ctta.results.store import RunStore
@@ -180,3 +181,68 @@ def test_a_disk_that_fills_up_keeps_the_finished_runs(small_disk, tmp_path, digi
     assert 4 <= len(records) < 12
     assert {r.status for r in records} == {"finished"}
     assert not [p for p in small_disk.rglob(".*") if p.is_file()]
+
+
+MAKER = """
+import sys, time
+from pathlib import Path
+from ctta.places import making
+
+path, seconds = Path(sys.argv[1]), float(sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
+with making(path, "CTTA_CACHE"):
+    if not path.is_file():
+        print("makes", flush=True)
+        time.sleep(seconds)
+        path.write_text("made")
+assert path.read_text() == "made"
+"""
+
+
+@pytest.fixture
+def maker(tmp_path):
+    """Start a process that makes a file, once it gets a line."""
+    started = []
+
+    def start(seconds):
+        process = subprocess.Popen(
+            [sys.executable, "-c", MAKER, str(tmp_path / "file"), str(seconds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_of_several_processes_one_makes_the_file(maker, tmp_path):
+    processes = [maker(0.3) for _ in range(4)]
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    said = sorted(process.communicate()[0] for process in processes)
+    assert said == ["", "", "", "makes\n"]
+    assert [process.returncode for process in processes] == [0] * 4
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_who_waits_for_a_killed_process_makes_the_file(maker, tmp_path, caplog):
+    caplog.set_level("INFO", logger="ctta")
+    process = maker(60)
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "makes\n"
+    killer = threading.Timer(0.2, process.kill)
+    killer.start()
+    with making(tmp_path / "file", "CTTA_CACHE"):
+        assert not (tmp_path / "file").exists()
+    killer.join()
+    assert "another process makes" in caplog.text
+    assert list(tmp_path.iterdir()) == []

@@ -22,7 +22,7 @@ from ctta.models.checkpoint import load_weights, read_weights
 from ctta.models.digits import TinyCNN
 from ctta.models.source import ModelCard, SourceModel, WrappedModel, weights_hash
 from ctta.models.training import RECIPE_VERSION, Report, train
-from ctta.places import cache_dir, saving, writable
+from ctta.places import cache_dir, making, saving, writable
 
 log = logging.getLogger("ctta")
 
@@ -73,19 +73,21 @@ def digits_model(
     key = json.dumps([architecture, recipe, RECIPE_VERSION, source.identity])
     folder = writable((cache or cache_dir()) / "models", "CTTA_CACHE")
     path = folder / f"digits_{architecture}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    model = seeded(make)
-    if not load_cached(model, path):
-        log.info("training digits_%s once; it is cached in %s", architecture, folder)
-        train(
-            model,
-            source,
-            epochs=int(recipe["epochs"]),
-            lr=recipe["lr"],
-            weight_decay=recipe["weight_decay"],
-            report=report,
-        )
-        with saving(folder, "CTTA_CACHE"):
-            save_cached(model, path)
+    with making(path.with_suffix(".json"), "CTTA_CACHE"):  # written last
+        model = seeded(make)
+        if not load_cached(model, path):
+            log.info("training digits_%s once; it is cached in %s", architecture, folder)
+            model = seeded(make)  # the other one may hold damaged weights
+            train(
+                model,
+                source,
+                epochs=int(recipe["epochs"]),
+                lr=recipe["lr"],
+                weight_decay=recipe["weight_decay"],
+                report=report,
+            )
+            with saving(folder, "CTTA_CACHE"):
+                save_cached(model, path)
     model.card = ModelCard(
         name=f"digits_{architecture}",
         image_shape=(3, 32, 32),

@@ -14,7 +14,7 @@ from torch import Tensor
 from ctta.data.source import SourceData
 from ctta.methods.base import Artefact, Method
 from ctta.online.checkpoint import load_checkpoint, save_checkpoint
-from ctta.places import saving, writable
+from ctta.places import making, saving, writable
 from ctta.results.result import ArtefactRecord
 
 log = logging.getLogger("ctta")
@@ -27,7 +27,8 @@ def prepare(method: Method, source: SourceData, *, weights: str, cache: Path) ->
         method: as it was made; `reset` goes back to the state that this leaves.
         source: the training data.
         weights: hash of the source model.
-        cache: folder; artefacts go to ``artefacts/`` inside.
+        cache: folder; artefacts go to ``artefacts/`` inside. Of processes that share it, one
+            builds.
 
     Raises:
         ValueError: a cache that cannot be written.
@@ -43,13 +44,14 @@ def prepare(method: Method, source: SourceData, *, weights: str, cache: Path) ->
     folder = writable(cache / "artefacts", "CTTA_CACHE")
     path = folder / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     began = time.perf_counter()
-    artefact = load(path)
-    if artefact is None:
-        log.info("preparing %s from %d source images; cached as %s", name, len(source), path)
-        artefact = method.artefact(source)
-        with saving(folder, "CTTA_CACHE"):
-            save_checkpoint(path, {"sha256": artefact_hash(artefact), "artefact": artefact})
-        log.info("prepared %s in %.1f s", name, time.perf_counter() - began)
+    with making(path, "CTTA_CACHE"):
+        artefact = load(path)
+        if artefact is None:
+            log.info("preparing %s from %d source images; cached as %s", name, len(source), path)
+            artefact = method.artefact(source)
+            with saving(folder, "CTTA_CACHE"):
+                save_checkpoint(path, {"sha256": artefact_hash(artefact), "artefact": artefact})
+            log.info("prepared %s in %.1f s", name, time.perf_counter() - began)
     method.install(artefact, source)
     method.remember()
     return ArtefactRecord(

@@ -11,6 +11,7 @@ import numpy as np
 from ctta.online.trace import Trace
 from ctta.results.metrics import error_along_stream
 from ctta.results.result import Result
+from ctta.results.rows import HEADLINE, gather
 from ctta.results.table import columns, row_names, short
 
 if TYPE_CHECKING:
@@ -25,19 +26,20 @@ WINDOW = 200
 
 
 def error_per_corruption(results: Sequence[Result], path: Path) -> Path:
-    """One mark per method over each corruption; writes a PNG to ``path``."""
+    """One mark per row over each corruption, the mean of its runs; writes a PNG to ``path``."""
     figure, axes = new_figure()
-    names = columns(results)
-    spread = np.linspace(-0.28, 0.28, len(results)) if len(results) > 1 else np.zeros(1)
-    for i, (label, result) in enumerate(zip(row_names(results), results, strict=True)):
-        errors = [result.error_by_domain.get(name, np.nan) for name in names]
+    names, rows = columns(results), gather(results)
+    spread = np.linspace(-0.28, 0.28, len(rows)) if len(rows) > 1 else np.zeros(1)
+    for i, (label, row) in enumerate(zip(row_names(rows), rows, strict=True)):
+        met = row.results[0].error_by_domain
+        errors = [row.mean(name) if name in met else np.nan for name in names]
         axes.plot(
             np.arange(len(names)) + spread[i],
             errors,
             linestyle="none",
             marker=MARKERS[i % len(MARKERS)],
             color=COLOURS[i % len(COLOURS)],
-            label=f"{label} ({result.metrics['error_pct']:.1f})",
+            label=f"{label} ({row.mean(HEADLINE):.1f})",
         )
     for border in range(1, len(names)):
         axes.axvline(border - 0.5, color="0.9", linewidth=0.8)
@@ -49,11 +51,13 @@ def error_per_corruption(results: Sequence[Result], path: Path) -> Path:
 
 
 def error_over_stream(results: Sequence[Result], traces: Sequence[Trace], path: Path) -> Path:
-    """Running error of each method, segments marked; writes a PNG to ``path``."""
+    """Running error of the first run of each row, segments marked; writes a PNG to ``path``."""
     figure, axes = new_figure()
-    for i, (label, trace) in enumerate(zip(row_names(results), traces, strict=True)):
+    rows = gather(results)
+    trace_of = {r.identity: trace for r, trace in zip(results, traces, strict=True)}
+    for i, (label, row) in enumerate(zip(row_names(rows), rows, strict=True)):
         axes.plot(
-            error_along_stream(trace, WINDOW),
+            error_along_stream(trace_of[row.results[0].identity], WINDOW),
             color=COLOURS[i % len(COLOURS)],
             linestyle=DASHES[i % len(DASHES)],
             linewidth=1.4,

@@ -94,6 +94,31 @@ class CostRecord(Strict):
     kernels: list[str]
 
 
+class TuningRecord(Strict):
+    """How values of a method were chosen.
+
+    Attributes:
+        values: the chosen ones, each as ``key=value``.
+        budget: runs that the choice took.
+        rank: of these values among the points of the grid, 1 the best.
+        points: of the grid.
+        dataset: on which the errors were measured.
+        model: whose errors they were.
+        domains: of it.
+        on_its_own_stream: a corruption among them is in the run's stream too: the error is that of
+            values which have seen the test.
+    """
+
+    values: list[str]
+    budget: int
+    rank: int
+    points: int
+    dataset: str
+    model: str
+    domains: list[str]
+    on_its_own_stream: bool
+
+
 class Result(Strict):
     """One run: metrics, and everything needed to run it again.
 
@@ -108,6 +133,7 @@ class Result(Strict):
         error_by_domain: in %.
         source_data: hash of the training data that the method used, or None.
         artefact: what it prepared from them, or None.
+        tuning: how the method's values were chosen, where that was done here.
     """
 
     schema_version: Literal[1]
@@ -126,6 +152,7 @@ class Result(Strict):
     costs: CostRecord | None
     source_data: str | None
     artefact: ArtefactRecord | None
+    tuning: TuningRecord | None = None
     environment: dict[str, Any]
     trace_sha256: str | None
 

@@ -46,6 +46,7 @@ from ctta.results.result import (
     StreamRecord,
 )
 from ctta.results.store import RunStore, gathered
+from ctta.results.tuning import tuning_record
 from ctta.results.values import (
     DTYPES,
     check_tracking,
@@ -241,6 +242,7 @@ class Experiment:
             "metrics_version": METRICS_VERSION,
             "source_data": None if artefact is None else self.data.source().identity,
             "artefact": artefact,
+            "tuning": tuning_record(self.config, self.stream.domains),
             "environment": environment(self.device, self.threads),
         }
 

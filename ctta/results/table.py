@@ -1,8 +1,11 @@
-"""Several runs side by side: methods in rows, domains in columns, error in %."""
+"""Several runs side by side: methods in rows, domains in columns, error in %.
+
+Runs that differ in seeds alone make one row, with the half-width of Student's 95 % interval.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -10,23 +13,45 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ctta.assets import asset_dir
+from ctta.results.identity import deciding
 from ctta.results.result import Result
+from ctta.results.rows import HEADLINE, Row, flat, gather
+
+SEEDS = ("seed", "order_number")
 
 
-def row_names(results: Sequence[Result]) -> list[str]:
-    """A name for each run: the method, and the keys that tell runs of one method apart."""
-    keys: dict[str, Callable[[Result], Any]] = {
-        "stream": lambda r: r.config["names"]["stream"],
-        "model": lambda r: r.config["names"]["model"],
-        "stream.seed": lambda r: r.seeds["stream"],
-        "seed": lambda r: r.seeds["method"],
-        "lr": lambda r: r.config["optimizer"]["lr"],
-    }
-    varying = [key for key, read in keys.items() if len({read(r) for r in results}) > 1]
-    varying = [k for k in varying if k != "lr" or len({r.method.name for r in results}) == 1]
-    return [
-        " ".join([r.method.name, *(f"{key}={keys[key](r)}" for key in varying)]) for r in results
+def row_names(rows: Sequence[Row]) -> list[str]:
+    """A name for each row: the method, and the keys that tell rows of one method apart."""
+    chosen = [row.results[0].config["names"] for row in rows]
+    groups = [g for g in ("dataset", "stream", "model") if len({names[g] for names in chosen}) > 1]
+    labels = [
+        " ".join([row.results[0].method.name, *(f"{g}={names[g]}" for g in groups)])
+        for row, names in zip(rows, chosen, strict=True)
     ]
+    found = []
+    for label, row in zip(labels, rows, strict=True):
+        alike = [other for same, other in zip(labels, rows, strict=True) if same == label]
+        found.append(" ".join([label, *told_apart(row, alike)]))
+    return found
+
+
+def told_apart(row: Row, others: Sequence[Row]) -> list[str]:
+    """``key=value`` for each key of ``row`` that ``others`` do not agree on."""
+    found = [keys(other) for other in others]
+    return [
+        f"{key}={value}"
+        for key, value in keys(row).items()
+        if any(other.get(key) != value for other in found)
+    ]
+
+
+def keys(row: Row) -> dict[str, Any]:
+    """What a user can set of a row and is no seed, as it is typed."""
+    return {
+        key.replace("method.optimizer.", "optimizer."): value
+        for key, value in flat(deciding(row.results[0].config)).items()
+        if key.rpartition(".")[2] not in SEEDS
+    }
 
 
 def columns(results: Sequence[Result]) -> list[str]:
@@ -35,12 +60,16 @@ def columns(results: Sequence[Result]) -> list[str]:
 
 
 def notes(results: Sequence[Result]) -> list[str]:
-    """What a reader must know to compare: values that are not the published ones."""
+    """What a reader must know to compare: values that are not published, or have seen the test."""
     found = []
     for result in results:
         used, published = result.config["method"].get("n_views"), published_views(result)
         if published is not None and used != published:
             found.append(f"{result.method.name} with {used} views (published: {published})")
+        if result.tuning is not None and result.tuning.on_its_own_stream:
+            found.append(
+                f"{result.method.name}: values chosen on the stream that they are tested on"
+            )
     return found
 
 
@@ -56,33 +85,48 @@ def published_views(result: Result) -> int | None:
 
 def rich_table(results: Sequence[Result]) -> Table:
     """For a terminal of 100 columns; domain names are cut to their first letters."""
-    caption = "; ".join(dict.fromkeys(notes(results))) or None
+    rows = gather(results)
+    caption = "; ".join([*dict.fromkeys(notes(results)), *varied(rows)]) or None
     table = Table(title="Error in %", caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("method", no_wrap=True)
     names = columns(results)
     for name in names:
         table.add_column(short(name)[:4], justify="right", no_wrap=True)
     table.add_column("mean", justify="right", style="bold", no_wrap=True)
-    for label, result in zip(row_names(results), results, strict=True):
-        table.add_row(label, *cells(result, names))
+    for label, row in zip(row_names(rows), rows, strict=True):
+        table.add_row(label, *cells(row, names))
     return table
 
 
 def markdown_table(results: Sequence[Result]) -> str:
     """For a README."""
-    names = columns(results)
-    rows = [["method", *map(short, names), "mean"], ["---", *["---:"] * (len(names) + 1)]]
-    for label, result in zip(row_names(results), results, strict=True):
-        rows.append([label, *cells(result, names)])
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([*lines, *[f"\n{note}" for note in dict.fromkeys(notes(results))]])
+    names, rows = columns(results), gather(results)
+    lines = [["method", *map(short, names), "mean"], ["---", *["---:"] * (len(names) + 1)]]
+    for label, row in zip(row_names(rows), rows, strict=True):
+        lines.append([label, *cells(row, names)])
+    text = ["| " + " | ".join(line) + " |" for line in lines]
+    remarks = [*dict.fromkeys(notes(results)), *varied(rows)]
+    return "\n".join([*text, *[f"\n{remark}" for remark in remarks]])
 
 
-def cells(result: Result, names: Sequence[str]) -> list[str]:
-    """The errors of one run, and their mean."""
-    errors = [result.error_by_domain.get(name) for name in names]
-    values = [*errors, result.metrics["error_pct"]]
-    return ["" if value is None else f"{value:.1f}" for value in values]
+def varied(rows: Sequence[Row]) -> list[str]:
+    """What the half-widths are over: one line for all rows, or one for each kind."""
+    kinds: dict[str, list[str]] = {}
+    for label, row in zip(row_names(rows), rows, strict=True):
+        if len(row.results) > 1:
+            kinds.setdefault(row.varied, []).append(label)
+    if len(kinds) == 1 and sum(map(len, kinds.values())) == len(rows):
+        return [f"over {kind}" for kind in kinds]
+    return [f"{', '.join(labels)} over {kind}" for kind, labels in kinds.items()]
+
+
+def cells(row: Row, names: Sequence[str]) -> list[str]:
+    """The mean errors of a row, and their mean with the half-width where runs can differ."""
+    met = row.results[0].error_by_domain
+    errors = [f"{row.mean(name):.1f}" if name in met else "" for name in names]
+    overall = row.estimate(HEADLINE)
+    half = "" if overall.t is None else f" ± {overall.t.half:.1f}"
+    return [*errors, f"{overall.mean:.1f}{half}"]
 
 
 def short(domain: str) -> str:

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -206,6 +208,50 @@ def test_a_swapped_weight_is_seen_by_its_hash(tmp_path, caplog):
     save_file(other, path.with_suffix(".safetensors"))
     assert not zoo.load_cached(TinyCNN(), path)
     assert "does not have the hash on its card" in caplog.text
+
+
+def test_a_damaged_model_is_trained_from_the_start_and_under_a_lock(tmp_path, monkeypatch):
+    starts, locks = [], []
+
+    def train(model, source, **_):
+        starts.append(zoo.weights_hash(model))
+        locks.append(len(list((tmp_path / "models").glob(".*.lock"))))
+        with torch.no_grad():
+            model.head.bias += 1
+
+    monkeypatch.setattr(zoo, "train", train)
+    made = zoo.digits_model(cache=tmp_path)
+    (weights,) = (tmp_path / "models").glob("*.safetensors")
+    save_file({k: v + 1 for k, v in made.state_dict().items()}, weights)
+    assert zoo.digits_model(cache=tmp_path).card == made.card
+    assert len(set(starts)) == 1
+    assert locks == [1, 0]  # no second lock: where a file is there, others are not kept waiting
+    assert sorted(p.suffix for p in (tmp_path / "models").iterdir()) == [".json", ".safetensors"]
+
+
+TWO = """
+import sys
+from pathlib import Path
+from ctta.models import zoo
+
+sys.stdin.readline()
+made = []
+model = zoo.digits_model(cache=Path(sys.argv[1]), report=lambda *_: made.append(1))
+print(len(made), model.card.weights_sha256)
+"""
+
+
+@pytest.mark.slow
+def test_of_two_processes_one_trains(tmp_path):
+    command = [sys.executable, "-c", TWO, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = sorted(process.communicate()[0].split() for process in processes)
+    assert [int(epochs) for epochs, _ in answers] == [0, 20]
+    assert answers[0][1] == answers[1][1]
 
 
 def test_a_cache_that_cannot_be_made_is_one_clear_line(tmp_path):

@@ -1,5 +1,8 @@
 """What is prepared from source data: cached by content, rebuilt when damaged or out of date."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 
 from ctta.data.source import SourceData
@@ -63,6 +66,21 @@ def test_a_damaged_file_is_built_again(tmp_path, caplog):
         caplog.clear()
         ready(tmp_path)
         assert not caplog.text
+
+
+def test_of_two_at_once_one_builds(tmp_path, monkeypatch):
+    built, artefact = [], AdaNPC.artefact
+
+    def slowly(self, source):
+        built.append(self)
+        time.sleep(0.1)
+        return artefact(self, source)
+
+    monkeypatch.setattr(AdaNPC, "artefact", slowly)
+    with ThreadPoolExecutor() as pool:
+        records = [r for _, r in pool.map(lambda _: ready(tmp_path), range(3))]
+    assert (len(built), len({r.sha256 for r in records})) == (1, 1)
+    assert len(files(tmp_path)) == 1
 
 
 def test_what_it_depends_on_has_a_file_of_its_own(tmp_path):

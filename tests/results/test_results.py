@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,42 +21,7 @@ from ctta.results.store import RunStore
 from ctta.results.table import markdown_table, rich_table
 from ctta.results.values import chosen_device, whole_number
 
-RECORD = {
-    "schema_version": 1,
-    "status": "finished",
-    "reason": None,
-    "identity": "a" * 64,
-    "config": {
-        "names": {"method": "tent", "dataset": "digits_c", "stream": "continual", "model": "cnn"},
-        "method": {"steps": 1},
-        "optimizer": {"lr": 0.001},
-    },
-    "method": {"name": "tent", "target": "x.Tent", "version": 1, "uses_source_data": False},
-    "stream": {"name": "s", "version": 1, "protocol_sha256": "p", "stream_sha256": "s"},
-    "data": {"identity": {"id": "digits_c"}, "data_sha256": "d"},
-    "model": {"name": "cnn", "weights_sha256": "w"},
-    "seeds": {"method": 0, "stream": 0},
-    "metrics_version": 1,
-    "metrics": {"error_pct": 30.0},
-    "error_by_domain": {"fog-5": 20.0, "snow-3": 40.0},
-    "costs": {
-        "adapt_seconds": 0.1,
-        "data_seconds": 0.1,
-        "samples_per_second": 10.0,
-        "exclusive": True,
-        "forwards": 1.0,
-        "backwards": 1.0,
-        "forwards_per_sample": 1.0,
-        "backwards_per_sample": 1.0,
-        "flops_per_sample": 1e6,
-        "peak_mib": 100.0,
-        "kernels": ["cpu"],
-    },
-    "source_data": None,
-    "artefact": None,
-    "environment": {"ctta": "0.1.0", "commit": "c", "plugins": {}, "torch": "2"},
-    "trace_sha256": "t",
-}
+RECORD = json.loads(Path(__file__).with_name("record.json").read_text())
 
 
 def record(**changes):
@@ -189,15 +155,30 @@ def test_the_environment_is_json():
     assert found["torch"] == torch.__version__
 
 
-def test_tables_hold_every_number_and_say_what_tells_runs_apart():
-    runs = [result(), result(seeds={"method": 0, "stream": 1}, error_by_domain={"fog-5": 1.25})]
+def test_tables_hold_every_number_and_say_what_tells_rows_apart():
+    slow = {"steps": 1, "optimizer": {"lr": 0.1}}
+    other = {"identity": "b" * 64, "config__method": slow, "error_by_domain": {"fog-5": 1.25}}
+    runs = [result(), result(**other)]
     text = markdown_table(runs)
-    assert "| tent stream.seed=0 | 20.0 | 40.0 | 30.0 |" in text
-    assert "| tent stream.seed=1 | 1.2 |  | 30.0 |" in text
+    assert "| tent optimizer.lr=0.001 | 20.0 | 40.0 | 30.0 |" in text
+    assert "| tent optimizer.lr=0.1 | 1.2 |  | 30.0 |" in text
     assert "| method | fog | snow 3 | mean |" in text
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(rich_table(runs))
-    assert "tent stream.seed=1" in console.export_text()
+    assert "tent optimizer.lr=0.1" in console.export_text()
+
+
+def test_a_table_averages_over_seeds_and_says_so():
+    runs = [
+        result(seeds__method=seed, trace_sha256=f"t{seed}", metrics={"error_pct": error})
+        for seed, error in enumerate((30.0, 31.0, 32.0))
+    ]
+    text = markdown_table(runs)
+    assert "| tent | 20.0 | 40.0 | 31.0 ± 2.5 |" in text  # 4.303 / sqrt(3)
+    assert "over 3 seeds" in text
+    text = markdown_table([*runs, result(method__name="norm")])
+    assert "| norm | 20.0 | 40.0 | 30.0 |" in text
+    assert "tent over 3 seeds" in text
 
 
 def test_a_table_says_that_views_are_fewer():
