@@ -1,1 +1,1 @@
-"""The commands that compose no configuration: one module each, whose `main` gets the arguments."""
+"""The commands that `ctta.cli` does not hold itself: one module each, whose `main` gets the arguments."""
