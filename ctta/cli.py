@@ -138,9 +138,7 @@ def reproduce(arguments: Sequence[str]) -> int:
     from ctta.commands.reproduce import main
 
     def compose(overrides: Sequence[str], action: Callable[[Experiment], None]) -> int:
-        return for_each(
-            "ctta reproduce", overrides, lambda composed: action(experiment(composed))
-        )
+        return for_each("ctta reproduce", overrides, lambda composed: action(experiment(composed)))
 
     return main(arguments, compose)
 

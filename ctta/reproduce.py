@@ -17,7 +17,7 @@ from ctta.leaderboard.published import PublishedRow, about, best_first, publishe
 from ctta.models.published import CardError
 from ctta.online.trace import Trace
 from ctta.places import runs_dir
-from ctta.results.compare import SAME_WITHIN_PCT, changes
+from ctta.results.compare import SAME_WITHIN_PCT
 from ctta.results.identity import deciding
 from ctta.results.metrics import error_by_visit
 from ctta.results.result import Result
@@ -154,6 +154,8 @@ class Reproduction:
             ValueError: what stopped a run, but for a model that is not as its card says: that is a
                 cause.
         """
+        if self.then is not None:
+            self.causes += unlike(self.then.config, experiment.config)
         try:
             if self.source is None and self.row.method != "source":
                 self.check_source(Experiment(of_source(experiment.config)))
@@ -213,9 +215,9 @@ class Reproduction:
     def add(self, result: Result, trace: Trace) -> None:
         """One run of the row, with what is not as the row has it."""
         self.results.append((result, trace))
-        self.causes += [f"{text}" for text in result.model.get("deviations", [])]
+        self.causes += result.model.get("deviations", [])
         if self.then is not None:
-            self.causes += unlike(self.then, result)
+            self.causes += differences(hashes(self.then), hashes(result))
 
     def verdict(self) -> Verdict:
         """Compare the runs with what is published."""
@@ -230,10 +232,12 @@ class Reproduction:
             ]
             off = [line for line in lines if not line.within]
             if off:
-                worst = max(off, key=lambda line: abs(line.difference) / (line.tolerance or 1))
+                # The mean, where it is off; else the corruption that is furthest off.
+                worst = max(off, key=lambda line: (line.what == "mean", abs(line.difference)))
+                others = f"; {len(off) - 1} more differ" if len(off) > 1 else ""
                 causes.append(
                     f"{worst.what}: expected {worst.published:g}, got {worst.obtained:.2f}, which "
-                    f"is further than {worst.tolerance:.2f} away; so are {len(off) - 1} others"
+                    f"is more than {worst.tolerance:.2f} away{others}"
                 )
                 causes += self.suspicions(traces)
         return Verdict(self.name, self.row, lines, causes)
@@ -250,11 +254,13 @@ class Reproduction:
         found = []
         if self.then is not None and not self.causes:
             now = self.results[0][0]
-            seen = changes(self.then.data.model_dump(), now.data.model_dump())
-            seen += changes(
-                {"method": self.then.method.version}, {"method": now.method.version}
+            old, new = (
+                {**r.data.model_dump(), "version of the method": r.method.version}
+                for r in (self.then, now)
             )
-            found += seen or ["configuration, weights, stream and images are those of the record"]
+            found += differences(old, new) or [
+                "configuration, weights, stream and images are those of the record"
+            ]
         if self.source is not None:
             own = np.mean([error_by_visit(trace) for trace in traces], axis=0)
             plain = error_by_visit(self.source[1])
@@ -329,16 +335,15 @@ def executed(experiment: Experiment) -> tuple[Result, Trace]:
     return result, Trace.load(folder / "trace.npz")
 
 
-def unlike(then: Result, now: Result) -> list[str]:
-    """What decides numbers and is not as in the record, one sentence each."""
-    old, new = (flat(deciding(r.config)) for r in (then, now))
-    old = {k: v for k, v in old.items() if not k.startswith("compute.")}
-    # A key that came after the record has its default.
-    new = {k: v for k, v in new.items() if not k.startswith("compute.") and (k in old or v)}
-    for name in ("protocol_sha256", "stream_sha256"):
-        old[name], new[name] = getattr(then.stream, name), getattr(now.stream, name)
-    old["weights_sha256"] = then.model.get("weights_sha256")
-    new["weights_sha256"] = now.model.get("weights_sha256")
+def unlike(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What of two configurations decides numbers and is not the same."""
+    old, new = (flat({**deciding(config), "compute": {}}) for config in (then, now))
+    new = {k: v for k, v in new.items() if k in old or v}  # a key that came later has its default
+    return differences(old, new)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One sentence for each key that differs."""
     return [
         f"{key}: expected {old.get(key)}, got {new.get(key)}"
         for key in sorted(old.keys() | new.keys())
@@ -346,11 +351,22 @@ def unlike(then: Result, now: Result) -> list[str]:
     ]
 
 
+def hashes(result: Result) -> dict[str, Any]:
+    """What a stream and a source model are known by."""
+    return {
+        "protocol_sha256": result.stream.protocol_sha256,
+        "stream_sha256": result.stream.stream_sha256,
+        "weights_sha256": result.model.get("weights_sha256"),
+    }
+
+
 def flat(node: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Nested keys joined by dots."""
     found: dict[str, Any] = {}
     for key, value in node.items():
-        found |= flat(value, f"{above}{key}.") if isinstance(value, Mapping) else {above + key: value}
+        found |= (
+            flat(value, f"{above}{key}.") if isinstance(value, Mapping) else {above + key: value}
+        )
     return found
 
 

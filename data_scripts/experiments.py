@@ -1,7 +1,7 @@
 """Write `configs/experiment` and `docs/published.md` from the table in `leaderboard/published`.
 
     python data_scripts/experiments.py            # both
-    python data_scripts/experiments.py measure    # our own rows first: their records, then the table
+    python data_scripts/experiments.py measure    # our own rows first
 
 A row's ``experiment`` is <benchmark>/<protocol>/<method>; `PROTOCOLS` says what a protocol is.
 """
@@ -71,9 +71,18 @@ def in_file_order(batch: int) -> dict[str, Any]:
 
 
 COTTA = "CoTTA's: file order, batches of 200; qinenergy/cotta at c212a20."
-TENT = "Tent's: file order, batches of 200, a reset before each corruption; DequanWang/tent at e9e926a."
-PETTA = "PeTTA's: RoTTA's form of correlation, twenty visits, batches of 64; hthieu166/petta at 5b4de7f."
-VIDA = "ViDA's: {}; Yangsenqiao/vida at c26b0db. Its numbers start from adapters warmed up by the authors; here they are warmed up anew."
+TENT = (
+    "Tent's: file order, batches of 200, a reset before each corruption; "
+    "DequanWang/tent at e9e926a."
+)
+PETTA = (
+    "PeTTA's: RoTTA's form of correlation, twenty visits, batches of 64; "
+    "hthieu166/petta at 5b4de7f."
+)
+VIDA = (
+    "ViDA's: {}; Yangsenqiao/vida at c26b0db. Its numbers start from adapters warmed up by the "
+    "authors; here they are warmed up anew."
+)
 RESET = "All 50,000 images, shuffled, batches of 64, a reset before each corruption; {}."
 OURS = "Our own, with weights that travel with the package: the same on every machine."
 PROTOCOLS: dict[str, Protocol] = {
@@ -127,7 +136,9 @@ PROTOCOLS: dict[str, Protocol] = {
         of_data=RESIZED,
     ),
     "imagenet_c/continual_vit": Protocol(
-        VIDA.format("the 5,000 images resized and cropped once more, not normalised, batches of 50"),
+        VIDA.format(
+            "the 5,000 images resized and cropped once more, not normalised, batches of 50"
+        ),
         "vit_base_patch16_224",
         of_stream=in_file_order(50),
         of_data=RESIZED,
@@ -143,7 +154,8 @@ PROTOCOLS: dict[str, Protocol] = {
     ),
     "imagenet_c/recurring_rotta": Protocol(PETTA, "resnet50", "petta"),
     "imagenet_c/continual_50k": Protocol(
-        "EATA's lifelong one: all 50,000 images, shuffled, batches of 64; mr-eggplant/EATA at f739b36.",
+        "EATA's lifelong one: all 50,000 images, shuffled, batches of 64; "
+        "mr-eggplant/EATA at f739b36.",
         "resnet50",
         of_data=FIFTY,
     ),
@@ -284,7 +296,9 @@ def page_text() -> str:
         without = [row for row in rows if row.reason == key]
         which: dict[str, set[str]] = {}
         for row in without:
-            which.setdefault(f"{row.benchmark}, {row.setting} ({row.source})", set()).add(row.method)
+            which.setdefault(f"{row.benchmark}, {row.setting} ({row.source})", set()).add(
+                row.method
+            )
         named = "; ".join(f"{k}: {', '.join(sorted(v))}" for k, v in sorted(which.items()))
         lines.append(f"| {text} | {len(without)} | {named} |")
     lines += ["", "## Sources", "", "| key | document |", "|---|---|"]

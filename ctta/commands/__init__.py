@@ -1,1 +1,1 @@
-"""The commands that `ctta.cli` does not hold itself: one module each, whose `main` gets the arguments."""
+"""Commands in a module each, whose `main` gets the arguments; `ctta.cli` has the others."""
