@@ -261,18 +261,18 @@ class Reproduction:
             found += differences(old, new) or [
                 "configuration, weights, stream and images are those of the record"
             ]
-        if self.source is not None:
-            own = np.mean([error_by_visit(trace) for trace in traces], axis=0)
-            plain = error_by_visit(self.source[1])
-            cells = np.array(list((self.row.by_corruption or {}).values()))
-            if own.shape == plain.shape == cells.shape:
-                to_source, to_row = np.abs(own - plain).mean(), np.abs(own - cells).mean()
-                if to_source < to_row:
-                    found.append(
-                        f"the errors are nearer to those of the unadapted model ({to_source:.1f} "
-                        f"points) than to the row's ({to_row:.1f}): batch norm with the source's "
-                        "statistics (eval mode) gives such errors, as does a learning rate of zero"
-                    )
+        cells = self.row.by_corruption
+        if self.source is not None and cells:
+            own, plain = by_corruption(traces), by_corruption([self.source[1]])
+            shared = sorted(own.keys() & plain.keys() & cells.keys())
+            to_source = np.mean([abs(own[name] - plain[name]) for name in shared])
+            to_row = np.mean([abs(own[name] - cells[name]) for name in shared])
+            if to_source < to_row:
+                found.append(
+                    f"the errors are nearer to those of the unadapted model ({to_source:.1f} "
+                    f"points) than to the row's ({to_row:.1f}): batch norm with the source's "
+                    "statistics (eval mode) gives such errors, as does a learning rate of zero"
+                )
         return found
 
 
@@ -388,20 +388,26 @@ def tolerance(row: PublishedRow) -> float:
 
 
 def corruption_lines(row: PublishedRow, traces: Iterable[Trace]) -> list[Line]:
-    """The row's corruptions, in the first round, as means over the runs."""
+    """The row's corruptions beside the runs'."""
     if row.by_corruption is None:
         return []
-    per_run: dict[str, list[float]] = {}
-    for trace in traces:
-        names = trace.domain_names[: len(trace.domain_names) // row.rounds]
-        for name, error in zip(names, error_by_visit(trace)[: len(names)].tolist(), strict=True):
-            corruption, dash, severity = name.rpartition("-")
-            known = corruption if dash and severity.isdecimal() else name
-            per_run.setdefault(known, []).append(error)
+    found = by_corruption(traces, row.rounds)
     few = 100 * FLIPPED / (row.n_images or 10_000)
     within = max(CORRUPTION_WITHIN_PCT, few)
     return [
-        Line(name.replace("_", " "), value, float(np.mean(per_run[name])), within)
+        Line(name.replace("_", " "), value, found[name], within)
         for name, value in row.by_corruption.items()
-        if name in per_run
+        if name in found
     ]
+
+
+def by_corruption(traces: Iterable[Trace], rounds: int = 1) -> dict[str, float]:
+    """Mean error in % of each corruption over the visits of the first round and over the runs."""
+    errors: dict[str, list[float]] = {}
+    for trace in traces:
+        names = trace.domain_names[: len(trace.domain_names) // rounds]
+        for name, error in zip(names, error_by_visit(trace)[: len(names)].tolist(), strict=True):
+            corruption, dash, severity = name.rpartition("-")
+            known = corruption if dash and severity.isdecimal() else name
+            errors.setdefault(known, []).append(error)
+    return {name: float(np.nanmean(found)) for name, found in errors.items()}

@@ -299,7 +299,7 @@ def test_a_group_of_groups_says_so(ctta):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("ctta ", {"run", "prepare", "rerun", "list"}),
+        ("ctta ", {"run", "prepare", "rerun", "reproduce", "list"}),
         ("ctta run method=cot", {"method=cotta"}),
         ("ctta prepare method=cotta method.n_v", {"method.n_views="}),
         (

@@ -1,14 +1,18 @@
 """Published numbers run again: our own row passes, and fails with its cause."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
 from ctta.assets import asset_dir
 from ctta.leaderboard.published import EVIDENCE, PublishedRow, about, published_rows
 from ctta.methods.norm import Norm
-from ctta.reproduce import Line, Reproduction, Verdict, free, tolerance
+from ctta.models.cards import LIST_5000, LIST_ALL, PUBLISHED
+from ctta.online.trace import Trace
+from ctta.reproduce import Line, Reproduction, Verdict, corruption_lines, free, tolerance
 
 ROW = "norm/digits_c/first_100"
 WEIGHTS = asset_dir("published") / "weights" / "digits_cnn.safetensors"
@@ -210,3 +214,83 @@ def test_a_row_needs_a_configuration_or_a_reason():
         row(experiment=None)
     with pytest.raises(ValueError, match="expected either an experiment or a reason"):
         row(reason="method")
+
+
+def trace(wrong_by_visit: dict[str, int], n: int = 10) -> Trace:
+    """A trace of ``n`` images a visit, so many of them wrong."""
+    wrong = np.concatenate([np.arange(n) < count for count in wrong_by_visit.values()])
+    samples = {
+        "domain": np.repeat(np.arange(len(wrong_by_visit)), n),
+        "label": np.zeros(len(wrong), dtype=int),
+        "prediction": wrong.astype(int),
+    }
+    return Trace(samples, {}, tuple(name.partition("@")[0] for name in wrong_by_visit), 2)
+
+
+def result(model=None, **metrics):
+    """What is read of a record."""
+    return SimpleNamespace(metrics=metrics, model=model or {})
+
+
+def test_a_mean_over_runs_and_visits_is_compared():
+    tried = Reproduction("source/cifar10_c/gradual")
+    assert tried.row.value == 24.8
+    # Twice at severity 1: each visit counts, as in the paper.
+    tried.add(result(), trace({"fog-5": 9, "fog-1": 1, "snow-1": 2, "snow-5": 4, "snow-1@2": 4}))
+    tried.add(result(), trace({"snow-5": 4, "snow-1": 2, "fog-1": 1, "fog-5": 2, "fog-1@2": 1}))
+    (line,) = tried.verdict().lines
+    assert line.obtained == pytest.approx((40 + 20) / 2)
+    assert tried.verdict().causes == [
+        "mean: expected 24.8, got 30.00, which is more than 0.50 away"
+    ]
+
+
+def test_accuracy_and_other_metrics_of_the_same_runs():
+    tried = Reproduction("tent/cifar10_c/continual")
+    tried.add(result(nll=1.9, brier=0.4), trace({"fog-5": 2, "snow-5": 3}))
+    others = {line.what: line for line in tried.verdict().lines if line.tolerance is None}
+    assert others["nll, vcotta Table 6"].obtained == 1.9
+    tried = Reproduction("source/imagenet_c/label_shift")
+    tried.add(result(), trace({"fog-5": 8, "snow-5": 9}))
+    assert tried.verdict().lines[0].obtained == pytest.approx(15.0)
+    assert tried.row.value == 18.0
+
+
+def test_corruptions_are_those_of_the_first_round_by_name():
+    visits = {"fog-5": 1, "snow-5": 2, "fog-5@2": 9, "snow-5@2": 9}
+    published = row(by_corruption={"snow": 20.0, "fog": 15.0}, rounds=2, n_images=10_000)
+    lines = corruption_lines(published, [trace(visits), trace({**visits, "fog-5": 3})])
+    assert [(line.what, line.published, line.obtained) for line in lines] == [
+        ("snow", 20.0, 20.0),
+        ("fog", 15.0, 20.0),
+    ]
+    assert [line.within for line in lines] == [True, False]
+
+
+def test_a_deviation_from_the_card_is_a_cause():
+    tried = Reproduction("source/cifar10_c/gradual")
+    tried.add(result({"deviations": ["resize: expected one, got none"]}), trace({"fog-5": 4}))
+    assert "resize: expected one, got none" in tried.verdict().causes
+
+
+def record_of(name, preprocessing, list_sha256):
+    """A source model over images, as far as it is read."""
+    card = PUBLISHED[name].card.to_dict()
+    identity = {"id": "imagenet_c", "preprocessing": preprocessing, "list_sha256": list_sha256}
+    return SimpleNamespace(model=card, data=SimpleNamespace(identity=identity))
+
+
+def test_the_expected_source_error_is_the_tables_else_the_cards():
+    same = Reproduction("tent/cifar10_c/continual")
+    assert same.expected_source(None) == (43.5, "cotta, Table 2")
+    lifelong = Reproduction("eata/imagenet_c/continual_50k")
+    for found, expected in (
+        (record_of("resnet50", "as stored, uint8 / 255", LIST_ALL), 82.0),
+        (
+            record_of("resnet50", "resize 256 bilinear, centre crop 224, uint8 / 255", LIST_5000),
+            82.4,
+        ),
+    ):
+        assert lifelong.expected_source(found)[0] == expected
+    assert lifelong.expected_source(record_of("resnet50", "as stored, uint8 / 255", "00")) is None
+    assert lifelong.expected_source(record_of("resnet50_many", "uint8 / 255", LIST_ALL)) is None

@@ -41,6 +41,8 @@ def notes(results: Sequence[Result]) -> list[str]:
         used, published = result.config["method"].get("n_views"), published_views(result)
         if published is not None and used != published:
             found.append(f"{result.method.name} with {used} views (published: {published})")
+        for deviation in result.model.get("deviations", []):
+            found.append(f"{result.method.name} is no reproduction: {deviation}")
     return found
 
 
