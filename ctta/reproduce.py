@@ -337,7 +337,10 @@ def executed(experiment: Experiment) -> tuple[Result, Trace]:
 
 def unlike(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What of two configurations decides numbers and is not the same."""
-    old, new = (flat({**deciding(config), "compute": {}}) for config in (then, now))
+    old, new = (
+        flat({**deciding(config), "compute": {"dtype": config["compute"]["dtype"]}})
+        for config in (then, now)  # devices and threads move bits, which the tolerance allows for
+    )
     new = {k: v for k, v in new.items() if k in old or v}  # a key that came later has its default
     return differences(old, new)
 

@@ -10,7 +10,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from ctta.assets import asset_dir
+from ctta.data.decoding import View
+from ctta.data.domainnet import VIEW as DOMAINNET_VIEW
+from ctta.data.imagenet import VIEWS
 from ctta.leaderboard.published import published_rows
+from ctta.models.cards import LIST_5000, LIST_ALL, PUBLISHED
+from ctta.models.published import data_deviations
 from ctta.results.result import Result
 
 CHECKOUT = Path(__file__).parents[1]
@@ -63,6 +68,35 @@ def test_a_file_chooses_what_there_is_and_sets_known_keys(place):
             assert set(keys) <= set(known), path
         for group, name in chosen.items():
             assert (CONFIGS / group / f"{name}.yaml").is_file()
+
+
+def identity(data, values):
+    """What a data set with these values says of itself to a model's card."""
+    if data in ("cifar10_c", "cifar100_c"):
+        side = values.get("resize")
+        resized = "" if side is None else f"resize {side} bilinear, as stored, "
+        return {"id": data, "preprocessing": f"{resized}uint8 / 255"}
+    if data == "imagenet_c":
+        view = VIEWS[values.get("preprocessing", "as_stored")]
+        images = LIST_ALL if values.get("subset") == "all" else LIST_5000
+        return {"id": data, "preprocessing": f"{view}, uint8 / 255", "list_sha256": images}
+    if data == "domainnet126":
+        return {"id": data, "preprocessing": f"{DOMAINNET_VIEW}, uint8 / 255"}
+    view = View(**{"resize": 256, "crop": 224, **values})
+    return {"id": data, "preprocessing": f"{view}, uint8 / 255"}
+
+
+@pytest.mark.parametrize("place", [p for p in PLACES if not p.startswith("digits_c")])
+def test_no_card_refuses_a_published_configuration(place):
+    for path in (CONFIGS / "experiment" / place).glob("*.yaml"):
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        (model,) = (v for d in values["defaults"] for k, v in d.items() if k.endswith("/model"))
+        text = (CONFIGS / "model" / f"{model}.yaml").read_text(encoding="utf-8")
+        card = PUBLISHED[yaml.safe_load(text)["name"]].card
+        plain = values.get("model", {}).get("normalisation") == "none"
+        normalised = card.mean is not None and not plain
+        data = identity(place.partition("/")[0], values.get("dataset", {}))
+        assert data_deviations(card, normalised, data) == [], path
 
 
 def composed(names):
