@@ -28,6 +28,7 @@ ROID_CODE = "mariodoebler/test-time-adaptation at 8b2ed63"
 FIFTY = {"subset": "all"}
 RESIZED = {"preprocessing": "resize256_crop224"}
 SWIN_VIEW = {"resize": 238, "interpolation": "bicubic"}
+D109 = {"concentration": 0.1, "smallest_chunk": 10}
 UNNORMALISED = {"normalisation": "none"}
 
 
@@ -203,6 +204,8 @@ for name, view in (("", {}), ("_swin_b", SWIN_VIEW), ("_vit_b_16", {})):
         f"imagenet_c/mixed{name}": roid(model, "mixed", 64),
         f"imagenet_r/single_domain{name}": roid(model, "continual", 64, of_data=view),
         f"imagenet_sketch/single_domain{name}": roid(model, "continual", 64, of_data=view),
+        f"imagenet_d109/continual_shuffled{name}": roid(model, "continual", 64, of_data=view),
+        f"imagenet_d109/mixed{name}": roid(model, "mixed", 64, of_data=view),
     }
     if name:
         PROTOCOLS |= {
@@ -212,6 +215,10 @@ for name, view in (("", {}), ("_swin_b", SWIN_VIEW), ("_vit_b_16", {})):
             ),
             f"imagenet_r/correlated{name}": roid(model, "correlated", 64, of_data=view),
             f"imagenet_sketch/correlated{name}": roid(model, "correlated", 64, of_data=view),
+            f"imagenet_d109/correlated{name}": roid(model, "correlated", 64, of_data=view),
+            f"imagenet_d109/mixed_correlated{name}": roid(
+                model, "mixed_correlated_note", 64, of_data=view, values={"parameters": D109}
+            ),
         }
 
 

@@ -17,6 +17,8 @@ imagenet_ids imagenet_test_image_ids.txt - 8de8bbba2cf05cb54190e49247375985
 imagenet_r imagenet-r.tar - a61312130a589d0ca1a8fca1f2bd3337
 imagenet_a imagenet-a.tar 687552512 c3e55429088dc681f30d81f4726b6595
 domainnet126 clipart.zip - cd0d8f2d77a4e181449b78ed62bccf1e
+imagenet_d109 clipart.zip - cd0d8f2d77a4e181449b78ed62bccf1e
+imagenet_d109 infograph.zip - 720380b86f9e6ab4805bb38b6bd135f8
 """
 
 

@@ -18,6 +18,7 @@ SOME = {
     "imagenet_r/correlated_swin_b/sar": 5,
     "imagenet_sketch/single_domain/source": 1,
     "domainnet126/recurring_rotta/rotta": 1,
+    "imagenet_d109/continual_shuffled/source": 1,
     "digits_c/first_100/tent": 1,
 }
 
@@ -35,6 +36,7 @@ def root(tmp_path_factory):
         for name in ("imagenet_r", "imagenet_sketch"):
             miniature.variant(folder, name)
         miniature.domainnet(folder)
+        miniature.imagenet_d109(folder)
     return folder
 
 
