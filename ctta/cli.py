@@ -34,6 +34,7 @@ COMMANDS = {  # what is not done here has a module in `ctta.commands`
     "prepare": ("[key=value ...]", "build what a method needs of the source data beforehand"),
     "rerun": ("result.json", "run a record again and compare"),
     "stats": ("[run ...]", "means over seeds with intervals, ranks, paired differences"),
+    "reproduce": ("list | NAME", "published numbers; one of them run again, with a verdict"),
     "list": ("[group]", "what can be chosen"),
     "data": ("list|download|verify|path", "data sets: licences, download, checksums, places"),
 }
@@ -103,7 +104,7 @@ def usage() -> str:
 
 def command(name: str) -> Callable[[Sequence[str]], int]:
     """What executes a command; its module is loaded now and not before."""
-    composing = {"run": run, "prepare": prepare}
+    composing = {"run": run, "prepare": prepare, "reproduce": reproduce}
     if name in composing:
         return composing[name]
     module = importlib.import_module(f"ctta.commands.{name.replace('-', '_')}")
@@ -140,6 +141,17 @@ def prepare(arguments: Sequence[str]) -> int:
     header = "ctta prepare: build what a method needs of the source data, ahead of its runs."
     arguments = [f"hydra.help.header='{header}'", *arguments]
     return for_each("ctta prepare", arguments, lambda composed: experiment(composed).prepare())[0]
+
+
+def reproduce(arguments: Sequence[str]) -> int:
+    """Compose the configuration of a published number with Hydra, and run it again."""
+    from ctta.commands.reproduce import main
+
+    def compose(overrides: Sequence[str], action: Callable[[Experiment], None]) -> int:
+        status, _ = for_each("ctta reproduce", overrides, lambda found: action(experiment(found)))
+        return status
+
+    return main(arguments, compose)
 
 
 def for_each(

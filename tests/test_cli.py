@@ -391,9 +391,9 @@ def test_a_frozen_method_without_optimizer_says_how_to_leave_it_out(ctta):
     assert ctta(*frozen, *listed)[0] == 0
 
 
-def test_a_group_without_choices_says_so(ctta):
+def test_a_group_of_groups_says_so(ctta):
     status, out, _ = ctta("list", "experiment")
-    assert (status, "none yet" in out) == (0, True)
+    assert (status, "ctta reproduce list" in out) == (0, True)
     assert "experiment" in ctta("list")[1]
     status, _, err = ctta("run", "experiment=x")
     assert status != 0
@@ -403,7 +403,7 @@ def test_a_group_without_choices_says_so(ctta):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("ctta ", {"run", "prepare", "rerun", "list", "data"}),
+        ("ctta ", set(cli.COMMANDS)),
         ("ctta run method=cot", {"method=cotta"}),
         ("ctta prepare method=cotta method.n_v", {"method.n_views="}),
         (

@@ -29,6 +29,10 @@ def test_the_wheel_carries_configs_and_cuda_sources(wheel):
     assert shipped
     assert {f"ctta/{path.as_posix()}" for path in shipped} <= names
     assert {"ctta/cuda/README.md", "ctta/py.typed"} <= names
+    folder = CHECKOUT / "leaderboard" / "published"
+    published = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file()]
+    assert {f"ctta/published/{path.as_posix()}" for path in published} <= names
+    assert "ctta/published/weights/digits_cnn.safetensors" in names
 
 
 def test_the_demo_runs_from_the_wheel(wheel, tmp_path):
@@ -50,3 +54,13 @@ def test_the_demo_runs_from_the_wheel(wheel, tmp_path):
     results = sorted((tmp_path / "runs").glob("*/result.json"))
     assert len(results) == len(list((CHECKOUT / "configs" / "method").glob("*.yaml")))
     assert len(list((tmp_path / "runs").glob("*.png"))) == 2
+    done = subprocess.run(
+        [command / "ctta", "reproduce", "tent/digits_c/first_100"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASS: tent/digits_c/first_100" in done.stdout

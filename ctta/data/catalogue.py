@@ -149,6 +149,17 @@ DOMAINNET_LISTS: Final = (
     ("real", "d985145a809d0827909f60f4f1cb7390"),
     ("sketch", "9b19a9de144b44a961c1e3cca59b26b0"),
 )
+DOEBLER: Final = (
+    "https://raw.githubusercontent.com/mariodoebler/test-time-adaptation/"
+    "8b2ed63255d906b6b0afaefc6ae630b9ec4bdaa1/classification/datasets/imagenet_d109_lists"
+)
+D109_LISTS: Final = (
+    ("clipart", "853f61e41745bab0df96421149fc10e9"),
+    ("infograph", "5dc32b94b27f66f93ab6fa5c1dcf7573"),
+    ("painting", "843c971d6066ca77c24e3e2f5cecf9db"),
+    ("real", "61e56c59b6db91e239683a589ad708ea"),
+    ("sketch", "f2a935dcabe9ccf19aec780db21d3298"),
+)
 
 # The 5,000 lines joined by single line feeds, without one at the end (RobustBench at 78fcc9e).
 IMAGENET_5000_SHA256: Final = "d4121626d07722a0126c35b1563042e46a546f1a05ce705f2cdc635896d58574"
@@ -300,6 +311,24 @@ ENTRIES: Final[tuple[Entry, ...]] = (
                 File(f"{domain}_list.txt", (f"{ADACONTRAST}/{domain}_list.txt",), None, md5,
                      (f"DomainNet-126/{domain}_list.txt",))
                 for domain, md5 in DOMAINNET_LISTS
+            ),
+        ),
+    ),
+    Entry(
+        "imagenet_d109", "ImageNet-D109, of DomainNet", "DomainNet-126",
+        "<domain>/<class>/*.jpg and imagenet_d109_lists/<domain>_list.txt, lines '<path> <label>'",
+        "fair use for research", "see the page of DomainNet",
+        "http://ai.bu.edu/M3SDA/",
+        (
+            domainnet_file("groundtruth/clipart.zip", "cd0d8f2d77a4e181449b78ed62bccf1e"),
+            domainnet_file("infograph.zip", "720380b86f9e6ab4805bb38b6bd135f8"),
+            domainnet_file("groundtruth/painting.zip"),
+            domainnet_file("real.zip"),
+            domainnet_file("sketch.zip"),
+            *(
+                File(f"{domain}_list.txt", (f"{DOEBLER}/{domain}_list.txt",), None, md5,
+                     (f"DomainNet-126/imagenet_d109_lists/{domain}_list.txt",))
+                for domain, md5 in D109_LISTS
             ),
         ),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,19 @@ def imagenet_train(root: Path, *, workers: int) -> Labelled:
     found = catalogue.entry("imagenet")
     folder = root / found.folder / "train"
     return imagenet_folder(folder, view=VIEW, remedy=found.remedy(), workers=workers)
+
+
+def of_classes(whole: Labelled, classes: Sequence[int]) -> Labelled:
+    """The images of ``classes``; their labels are positions among these."""
+    assert isinstance(whole.images, ImageFiles)
+    position = {number: place for place, number in enumerate(classes)}
+    (own,) = np.nonzero(np.isin(whole.labels, list(classes)))
+    files = ImageFiles(
+        whole.images.folder,
+        [whole.images.names[i] for i in own.tolist()],
+        view=whole.images.view,
+        remedy=whole.images.remedy,
+        workers=whole.images.workers,
+    )
+    labels = np.array([position[n] for n in whole.labels[own].tolist()], dtype=np.int64)
+    return Labelled(files, labels, f"{whole.identity}, {len(classes)} classes")

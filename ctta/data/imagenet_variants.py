@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ctta.data import catalogue
 from ctta.data.base import DataSet, Labelled
-from ctta.data.clean import imagenet_test, imagenet_train, thinned
+from ctta.data.clean import imagenet_test, imagenet_train, of_classes, thinned
 from ctta.data.decoding import ImageFiles, View, names_sha256
 from ctta.data.folders import class_folders, imagenet_files, imagenet_wnids, images_of
 from ctta.data.stamp import verified
@@ -98,18 +98,7 @@ class ImageNetVariant(DataSet):
         """The images of ``classes``, with the labels of the set."""
         if whole is None or self.classes is None:
             return whole
-        assert isinstance(whole.images, ImageFiles)
-        (own,) = np.nonzero(np.isin(whole.labels, self.classes))
-        names = [whole.images.names[i] for i in own.tolist()]
-        files = ImageFiles(
-            whole.images.folder,
-            names,
-            view=whole.images.view,
-            remedy=whole.images.remedy,
-            workers=self.workers,
-        )
-        labels = np.searchsorted(self.classes, whole.labels[own]).astype(np.int64)
-        return Labelled(files, labels, f"{whole.identity}, {len(self.classes)} classes")
+        return of_classes(whole, self.classes)
 
 
 class TwoHundred(ImageNetVariant):

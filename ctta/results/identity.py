@@ -13,18 +13,18 @@ DECIDING = ("seed", "dataset", "stream", "model", "method", "online", "compute")
 NOT_DECIDING = ("root", "list_file", "frost_textures", "shards", "calibration", "workers")
 
 
-def run_identity(config: Mapping[str, Any], **versions: Any) -> str:
-    """SHA-256 of the deciding keys and of ``versions`` (hashes of weights, versions of parts)."""
-    values = deciding(config) | {"versions": versions}
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that decides numbers."""
+    """What of a configuration decides the numbers of a run."""
     values = {key: config[key] for key in DECIDING}
     values["compute"] = {k: v for k, v in config["compute"].items() if k != "prefetch"}
-    # Where the model's file lies: its content is among the versions.
+    # Where the model's file lies: its content is in the run's identity.
     values["model"] = {k: v for k, v in config["model"].items() if k != "weights"}
     values["dataset"] = {k: v for k, v in config["dataset"].items() if k not in NOT_DECIDING}
     return values
+
+
+def run_identity(config: Mapping[str, Any], **versions: Any) -> str:
+    """SHA-256 of what decides and of ``versions`` (hashes of weights, versions of parts)."""
+    values = deciding(config) | {"versions": versions}
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -70,6 +70,8 @@ def notes(results: Sequence[Result]) -> list[str]:
             found.append(
                 f"{result.method.name}: values chosen on the stream that they are tested on"
             )
+        for deviation in result.model.get("deviations", []):
+            found.append(f"{result.method.name} is no reproduction: {deviation}")
     return found
 
 

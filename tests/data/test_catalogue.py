@@ -26,6 +26,8 @@ imagenet_v2 imagenetv2-threshold0.7.tar.gz 1249906176 \
 imagenet_v2 imagenetv2-top-images.tar.gz 1245927936 \
 85e4ace30f3f0d660152062254b8759dda66267b27f7ec0fd8d5768f1073a04b
 domainnet126 clipart.zip - cd0d8f2d77a4e181449b78ed62bccf1e
+imagenet_d109 clipart.zip - cd0d8f2d77a4e181449b78ed62bccf1e
+imagenet_d109 infograph.zip - 720380b86f9e6ab4805bb38b6bd135f8
 """
 
 

@@ -27,6 +27,7 @@ RUNS = {
     "imagenet_v2": ("thousand", 1, True, ["dataset.n_images=4"]),
     "imagenet_sketch": ("thousand", 1, True, ["dataset.n_images=4"]),
     "domainnet126": ("styles", 3, False, []),
+    "imagenet_d109": ("thousand", 5, True, []),
     "folder": ("ten", 1, False, ["dataset.root={root}/mine"]),
     "corrupted": ("ten", 2, True, ["dataset.base={root}/mine", "dataset.corruptions=[fog,frost]"]),
     "ccc": ("thousand", 1, True, ["stream=sequential", "dataset.n_images=7"]),
@@ -46,6 +47,7 @@ def root(tmp_path_factory):
     for name in ("imagenet_r", "imagenet_a", "imagenet_v2", "imagenet_sketch"):
         miniature.variant(folder, name)
     miniature.domainnet(folder)
+    miniature.imagenet_d109(folder)
     miniature.class_folders(folder / "mine", ["cat", "dog", "owl"], ".png")
     miniature.ccc_shards(folder / "CCC" / "baseline_20_transition+speed_1000_seed_43", [8])
     miniature.ccc_calibration(folder / "CCC" / "ccc_accuracy_matrix.pickle")

@@ -191,6 +191,12 @@ def test_a_table_says_that_views_are_fewer():
         assert "published" not in markdown_table([views(name, n)])
 
 
+def test_a_table_marks_a_run_that_is_no_reproduction():
+    marked = result(model={**RECORD["model"], "deviations": ["resize: expected one, got none"]})
+    assert "tent is no reproduction: resize: expected one, got none" in markdown_table([marked])
+    assert "reproduction" not in markdown_table([result()])
+
+
 def test_pictures_are_pngs(tmp_path):
     runs = [result(), result(method__name="norm")]
     for path in (

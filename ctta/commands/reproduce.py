@@ -1,0 +1,90 @@
+"""`ctta reproduce`: the published rows that have a configuration; one of them run again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ctta.results.run import Experiment
+
+Compose = Callable[[Sequence[str], Callable[["Experiment"], None]], int]
+"""Calls the second argument for each configuration that the first one's overrides describe; the
+status is not zero where one of the calls failed."""
+MAX_WIDTH = 1000
+
+
+def main(arguments: Sequence[str], compose: Compose) -> int:
+    """Exit status 0 for a list and for a number that was reproduced, 1 for one that was not.
+
+    Raises:
+        ValueError: no such row, or an argument that is no override.
+    """
+    if arguments and arguments[0] == "list":
+        return listed(arguments[1:])
+    parser = argparse.ArgumentParser(
+        prog="ctta reproduce", description="Run a published number again, and compare."
+    )
+    parser.add_argument("name", help="<method>/<benchmark>/<protocol>, or list")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as of ctta run")
+    parser.add_argument("--force", action="store_true", help="although the run is finished already")
+    chosen = parser.parse_intermixed_args(arguments)
+    for override in chosen.overrides:
+        if "=" not in override:
+            raise ValueError(f"expected key=value, got {override!r}; type 'ctta reproduce --help'")
+    from ctta.reproduce import Reproduction
+
+    row = Reproduction(chosen.name, chosen.overrides)
+    overrides = [f"experiment={row.experiment}", *chosen.overrides]
+    status = compose([*overrides, *(["force=true"] if chosen.force else [])], row.run)
+    if status:
+        return status
+    verdict = row.verdict()
+    console = Console(soft_wrap=True)
+    if verdict.lines:
+        console.print(verdict.table())
+    console.print(str(verdict), highlight=False, markup=False)
+    return 0 if verdict.passed else 1
+
+
+def listed(arguments: Sequence[str]) -> int:
+    """The rows with a configuration, best evidence first within a name."""
+    parser = argparse.ArgumentParser(
+        prog="ctta reproduce list", description="Published numbers that have a configuration."
+    )
+    parser.add_argument("--benchmark", help="as cifar10_c; all, if not given")
+    parser.add_argument("--json", action="store_true", help="all that is known of each, as JSON")
+    chosen = parser.parse_args(arguments)
+    from ctta.leaderboard.published import best_first, published_rows
+
+    rows = [row for row in best_first(published_rows()) if row.name]
+    known = sorted({row.benchmark for row in rows})
+    if chosen.benchmark is not None:
+        if chosen.benchmark not in known:
+            raise ValueError(
+                f"--benchmark: expected one of {', '.join(known)}, got {chosen.benchmark!r}"
+            )
+        rows = [row for row in rows if row.benchmark == chosen.benchmark]
+    rows.sort(key=lambda row: (row.benchmark, (row.experiment or "").rpartition("/")))
+    if chosen.json:
+        values = [{"name": row.name, **row.model_dump(exclude_none=True)} for row in rows]
+        Console(soft_wrap=True).print(json.dumps(values, indent=1), markup=False, highlight=False)
+        return 0
+    table = Table()
+    for column in ("name", "setting", "architecture", "metric", "number", "source", "evidence"):
+        table.add_column(column, justify="right" if column == "number" else "left", no_wrap=True)
+    for row in rows:
+        number = f"{row.value:g}" + (f" ± {row.std:g}" if row.std else "")
+        source = f"{row.source}, {row.table}"
+        table.add_row(
+            row.name, row.setting, row.architecture, row.metric, number, source, row.evidence
+        )
+    console = Console()
+    console.width = max(console.width, MAX_WIDTH if not console.is_terminal else 0)
+    console.print(table)
+    return 0
