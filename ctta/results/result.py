@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ctta.places import whole_file
 
 SCHEMA_VERSION = 1
 
@@ -172,13 +173,6 @@ class Result(Strict):
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write under a temporary name, flush to the disk, rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write ``text`` to ``path``, which appears when it is whole."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
