@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from signal import SIGINT
 from typing import TYPE_CHECKING, Any, cast
 
 import yaml
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from ctta import __version__
+from ctta.online.stopping import RunStoppedError, StopSignals
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -32,6 +34,7 @@ COMMANDS = {  # what is not done here has a module in `ctta.commands`
 COMPLETION = {"-sc", "--shell-completion"}
 INNER = "method@method.method"
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: a launcher starts the same command again
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -62,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         log.error("interrupted; every finished run is kept. Type the same command to go on.")
         sys.exit(EXIT_INTERRUPTED)
+    except RunStoppedError as stopped:
+        log.error("%s. Type the same command to go on.", stopped)
+        sys.exit(EXIT_INTERRUPTED if stopped.signal == SIGINT else EXIT_STOPPED)
     sys.exit(status)
 
 
@@ -115,7 +121,8 @@ def run(arguments: Sequence[str]) -> int:
     results: list[Result] = []
 
     def one(composed: DictConfig) -> None:
-        result = execute(composed)
+        with StopSignals() as stop:
+            result = execute(composed, stop)
         if result is not None:
             results.append(result)
 
@@ -185,13 +192,13 @@ def composition_error(error: Exception) -> str:
     return text.partition("\nConfig search path:")[0]
 
 
-def execute(composed: DictConfig) -> Result | None:
+def execute(composed: DictConfig, stop: StopSignals) -> Result | None:
     """Run one composed configuration; None after a dry run."""
     chosen = experiment(composed)
     if chosen.config["dry_run"]:
         Console().print(chosen.plan(), highlight=False)
         return None
-    return chosen.run()
+    return chosen.run(stop=stop)
 
 
 def experiment(composed: DictConfig) -> Experiment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from signal import SIGINT, SIGTERM, SIGUSR1, Signals
 from types import FrameType, TracebackType
 from typing import Any
+
+log = logging.getLogger("ctta")
 
 
 class RunStoppedError(BaseException):
@@ -49,7 +52,9 @@ class StopSignals:
     def handle(self, number: int, frame: FrameType | None) -> None:
         """What a signal does."""
         if number in self.waiting and (self.noted is None or number != SIGINT):
-            self.noted = self.noted or Signals(number)
+            if self.noted is None:
+                self.noted = Signals(number)
+                log.warning("%s: saving after this batch", self.noted.name)
         elif number == SIGINT:
             raise KeyboardInterrupt
         else:

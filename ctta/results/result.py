@@ -58,8 +58,24 @@ class ArtefactRecord(Strict):
     n_images: int
 
 
+class ResumeRecord(Strict):
+    """One time that the run went on from a checkpoint.
+
+    Attributes:
+        after_batch: batches that the checkpoint had.
+        run_again: batches that the process before had done beyond them; null: it left no word.
+        commit: of the checkout that went on.
+    """
+
+    after_batch: int
+    run_again: int | None
+    commit: str | None
+
+
 class CostRecord(Strict):
     """Costs per batch (means over the run), and the peak of memory.
+
+    Of a run that went on from a checkpoint, peak and kernels are those of its last process.
 
     Attributes:
         adapt_seconds: in the method, device-synchronised.
@@ -102,6 +118,7 @@ class Result(Strict):
         error_by_domain: in %.
         source_data: hash of the training data that the method used, or None.
         artefact: what it prepared from them, or None.
+        resumes: each time that the run went on from a checkpoint.
     """
 
     schema_version: Literal[1]
@@ -122,6 +139,7 @@ class Result(Strict):
     artefact: ArtefactRecord | None
     environment: dict[str, Any]
     trace_sha256: str | None
+    resumes: list[ResumeRecord] = []
 
     def to_json(self) -> str:
         """As indented JSON."""
