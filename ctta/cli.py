@@ -30,6 +30,7 @@ COMMANDS = {  # what is not done here has a module in `ctta.commands`
     "prepare": ("[key=value ...]", "build what a method needs of the source data beforehand"),
     "rerun": ("result.json", "run a record again and compare"),
     "list": ("[group]", "what can be chosen"),
+    "runs": ("list|show|diff|gc|retry", "the store of runs: find, compare, run again, clean up"),
 }
 COMPLETION = {"-sc", "--shell-completion"}
 INNER = "method@method.method"

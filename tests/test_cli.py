@@ -301,7 +301,7 @@ def test_a_group_without_choices_says_so(ctta):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("ctta ", {"run", "prepare", "rerun", "list"}),
+        ("ctta ", {"run", "prepare", "rerun", "list", "runs"}),
         ("ctta run method=cot", {"method=cotta"}),
         ("ctta prepare method=cotta method.n_v", {"method.n_views="}),
         (

@@ -15,12 +15,18 @@ NOT_DECIDING = ("root", "list_file", "frost_textures", "shards", "calibration", 
 
 def run_identity(config: Mapping[str, Any], **versions: Any) -> str:
     """SHA-256 of the deciding keys and of ``versions`` (hashes of weights, versions of parts)."""
-    values = {key: config[key] for key in DECIDING} | {"versions": versions}
+    values = deciding(config) | {"versions": versions}
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that decides numbers."""
+    values = {key: config[key] for key in DECIDING}
     values["compute"] = {k: v for k, v in config["compute"].items() if k != "prefetch"}
     # A run that goes on from a checkpoint has the bits of one that was not disturbed.
     values["online"] = {k: v for k, v in config["online"].items() if k != "checkpoint_every"}
     # Where the model's file lies: its content is among the versions.
     values["model"] = {k: v for k, v in config["model"].items() if k != "weights"}
     values["dataset"] = {k: v for k, v in config["dataset"].items() if k not in NOT_DECIDING}
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return values

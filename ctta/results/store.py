@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from logging.handlers import MemoryHandler
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
 from ctta.online.trace import Trace
 from ctta.places import saving, writable
+from ctta.results.index import RunIndex
+from ctta.results.lock import take
 from ctta.results.result import Result, write_text
-
-LOCK_TRIES, LOCK_SECONDS = 20, 1.0
 
 
 @contextmanager
@@ -44,23 +42,9 @@ class RunLog(logging.FileHandler):
             super().close()
 
 
-def locked(file: IO[str]) -> bool:
-    """Take the lock of an open file; False: another process keeps it."""
-    for _ in range(LOCK_TRIES):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # held by a run, or for a moment by who asks whether there is one
-            time.sleep(LOCK_SECONDS / LOCK_TRIES)
-        except OSError:  # a file system without locks
-            return True
-        else:
-            return True
-    return False
-
-
 class RunStore:
-    """Folders ``<method>-<dataset>-<identity>`` with config.yaml, result.json, trace.npz and
-    log.txt.
+    """Folders ``<method>-<dataset>-<identity>`` with config.yaml, result.json, trace.npz, log.txt
+    and, while a run is unfinished, checkpoint/; beside them the index.
 
     Args:
         root: the folder of all runs.
@@ -106,7 +90,7 @@ class RunStore:
         with saving(folder, "CTTA_RUNS"):
             handler = RunLog(folder / "log.txt", mode="a", encoding="utf-8")
         assert handler.stream is not None
-        if not locked(handler.stream):
+        if not take(handler.stream):
             handler.close()
             raise ValueError(f"{folder} is being run by another process; wait until that has ended")
         if not go_on:
@@ -150,3 +134,4 @@ class RunStore:
             if trace is not None:
                 trace.save(folder / "trace.npz")
             result.save(folder / "result.json")
+        RunIndex(self.root).add(folder.name)
