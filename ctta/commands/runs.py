@@ -1,4 +1,4 @@
-"""`ctta runs`: what is in the run store; two runs compared; failed ones again; leftovers removed."""
+"""`ctta runs`: list the store, compare two runs, run failed ones again, remove leftovers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ import yaml
 
 from ctta.places import runs_dir
 from ctta.results.choice import chosen, named
-from ctta.results.index import CHECKPOINT, CONFIG, RECORD, TRACE, Run, RunIndex
+from ctta.results.index import CHECKPOINT, CONFIG, RECORD, SHOWN, TRACE, Run, RunIndex
 from ctta.results.leftovers import leftovers, n_bytes, remove
 
 log = logging.getLogger("ctta")
-TABLE = ("folder", "status", "method", "dataset", "stream", "model", "seed", "stream_seed")
-TABLE += ("error_pct", "ended", "reason")
+TABLE = [name for name in SHOWN if name != "code"]
 AGAIN = ("failed", "stopped", "damaged")
 
 
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         ValueError: an unknown run or key, or a record that cannot be read.
     """
-    parser = argparse.ArgumentParser(prog="ctta runs", description=__doc__.partition(": ")[2])
+    parser = argparse.ArgumentParser(prog="ctta runs", description="The run store.")
     commands = parser.add_subparsers(required=True, metavar="list|show|diff|gc|retry")
 
     def command(name: str, action: Any, text: str) -> argparse.ArgumentParser:
@@ -126,9 +125,9 @@ def show_difference(options: argparse.Namespace) -> int:
     from ctta.results.difference import difference
     from ctta.results.result import Result
 
-    results = [Result.load(folder / RECORD) for folder in folders]
-    traces = [Trace.load(f / TRACE) if (f / TRACE).is_file() else None for f in folders]
-    found = difference(*results, *traces)
+    a, b = (Result.load(folder / RECORD) for folder in folders)
+    trace_a, trace_b = (Trace.load(f / TRACE) if (f / TRACE).is_file() else None for f in folders)
+    found = difference(a, b, trace_a, trace_b)
     if options.json:
         write([json.dumps(found.to_dict(), indent=2)])
     else:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ctta.online.trace import Trace
 from ctta.results.compare import changes, differences
-from ctta.results.identity import DECIDING
+from ctta.results.identity import deciding
 from ctta.results.paired import PairedTraces, paired
 from ctta.results.result import Result
 
@@ -63,15 +63,7 @@ class Difference:
             )
         if not traces.segments:
             return
-        heads = (
-            "n",
-            "error A",
-            "error B",
-            "A - B",
-            "only A wrong",
-            "only B wrong",
-            "other answers",
-        )
+        heads = ("n", "error A", "error B", "A - B", "only A wrong", "only B wrong", "unlike")
         width = max(len("segment"), *(len(f"{s.segment} {s.domain}") for s in traces.segments))
         yield "  ".join([f"{'segment':{width}}", *(f"{head:>6}" for head in heads)])
         for s in traces.segments:
@@ -91,21 +83,23 @@ class Difference:
 def difference(a: Result, b: Result, trace_a: Trace | None, trace_b: Trace | None) -> Difference:
     """Compare two runs and, where both have one, their traces."""
     surroundings = differences(a, b)
-    flat_a, flat_b = flat(a.config), flat(b.config)
-    deciding_a, deciding_b = ({k: v for k, v in f.items() if decides(k)} for f in (flat_a, flat_b))
-    rest_a, rest_b = ({k: v for k, v in f.items() if not decides(k)} for f in (flat_a, flat_b))
+    decides = [flat(deciding(r.config)) for r in (a, b)]
+    rest = [
+        {k: v for k, v in flat(r.config).items() if k not in own}
+        for r, own in zip((a, b), decides, strict=True)
+    ]
     artefact_a, artefact_b = (
         {"sha256": r.artefact and r.artefact.sha256, "source_data": r.source_data} for r in (a, b)
     )
     kinds = {
-        "config": changes(deciding_a, deciding_b),
+        "config": changes(*decides),
         "stream": surroundings["stream"],
         "data": surroundings["data"],
         "weights": surroundings["weights"],
         "artefacts": changes(artefact_a, artefact_b),
         "code": surroundings["code"],
         "environment": surroundings["environment"],
-        "other config": changes(rest_a, rest_b),
+        "other config": changes(*rest),
     }
     both = trace_a is not None and trace_b is not None
     return Difference(
@@ -124,8 +118,3 @@ def flat(node: Mapping[str, Any], path: str = "") -> dict[str, Any]:
         else:
             found[f"{path}{key}"] = value
     return found
-
-
-def decides(key: str) -> bool:
-    """Whether a dotted key is among those that a run's identity is made of."""
-    return key.partition(".")[0] in DECIDING

@@ -207,11 +207,15 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def stamp_of(folder: str | Path) -> str | None:
-    """Time, size and inode of the file that says most of a run; None: the folder is no run's."""
+    """What tells that a run's files are others than before; None: the folder is no run's.
+
+    Time, size and inode of the file that says most of it, and whether it has a trace.
+    """
     for name in (RECORD, CONFIG, LOG):
         with suppress(OSError):
-            found = (Path(folder) / name).stat()
-            return f"{name} {found.st_mtime_ns} {found.st_size} {found.st_ino}"
+            found = os.stat(f"{folder}/{name}")  # noqa: PTH116 - of thousands, a Path is felt
+            traced = os.path.exists(f"{folder}/{TRACE}")  # noqa: PTH110
+            return f"{name} {found.st_mtime_ns} {found.st_size} {found.st_ino} {traced}"
     return None
 
 
