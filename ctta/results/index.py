@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,9 @@ COLUMNS = (
     "ended",
     "reason",
     "code",
-    "config",
+    "config_json",
 )
-SHOWN = tuple(c for c in COLUMNS if c not in ("stamp", "config"))
+SHOWN = tuple(c for c in COLUMNS if c not in ("stamp", "config_json"))
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Run:
             asked to stop, it goes on when it is started again; ``damaged``: its files do not fit.
         ended: when its record was written, in UTC; None: it has none.
         code: commit of the checkout, else version of the package.
-        config: resolved configuration; empty where none was written.
+        config_json: resolved configuration; empty where none was written.
     """
 
     folder: str
@@ -77,7 +78,13 @@ class Run:
     ended: str | None
     reason: str | None
     code: str | None
-    config: Mapping[str, Any]
+    config_json: str
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration; of thousands of runs, few are looked at."""
+        values: dict[str, Any] = json.loads(self.config_json)
+        return values
 
     def shown(self) -> dict[str, Any]:
         """For a table or as JSON."""
@@ -158,7 +165,6 @@ class RunIndex:
         """A row with the status that it has now."""
         folder = self.root / row["folder"]
         del row["stamp"]
-        row["config"] = json.loads(row["config"])
         if (row["status"] == "stopped" or (folder / CHECKPOINT).exists()) and held(folder):
             row["status"] = "running"
         return Run(**row)
@@ -225,7 +231,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     if stamp is None:
         return None
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row |= {"folder": folder.name, "stamp": stamp, "status": "stopped", "config": "{}"}
+    row |= {"folder": folder.name, "stamp": stamp, "status": "stopped", "config_json": "{}"}
     try:
         if stamp.startswith(RECORD):
             row |= of_record(folder)
@@ -262,5 +268,5 @@ def of_config(config: Mapping[str, Any]) -> dict[str, Any]:
         **{name: names[name] for name in ("method", "dataset", "stream", "model")},
         "seed": config["seed"],
         "stream_seed": config["stream"].get("seed", 0),
-        "config": json.dumps(config),
+        "config_json": json.dumps(config),
     }
