@@ -8,7 +8,7 @@ LOWEST_VENV ?= .venv-lowest
 # Tests side by side, one process a core; each that is idle takes over from the others.
 WORKERS ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test lowest lint types golden mutants bench bench-gpu package clean
+.PHONY: demo test lowest lint types golden mutants kill-test bench bench-gpu package clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -59,12 +59,16 @@ golden: $(VENV)/.installed-test     ## the full golden set, where there is one
 mutants: $(VENV)/.installed-test    ## deliberately wrong methods, each of which must be caught
 	$(BIN)/python tests/golden/mutants.py
 
+KILLS ?= 100
+kill-test: $(VENV)/.installed-test  ## kill -9 runs of every method and setting: do they go on to the same bits?
+	$(BIN)/python tests/kill/kills.py --kills $(KILLS)
+
 package: $(VENV)/.installed-dev     ## the wheel in an empty environment, and the other slow tests
 	$(BIN)/python -m pytest -m slow
 
 BENCH ?= build/bench
 bench: $(VENV)/.installed-bench     ## timings, as ratios measured side by side, and peak memory; JSON to build/bench
-	for name in corruptions kernels steps compute augmentation memory; do \
+	for name in corruptions kernels steps compute augmentation memory checkpoint store; do \
 	  $(BIN)/python benchmarks/$$name.py --json $(BENCH) || exit 1; done
 
 bench-gpu: $(VENV)/.installed-test  ## the kernels on a CUDA device; needs the extra cuda12 or cuda13

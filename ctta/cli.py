@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from ctta import __version__
+from ctta.online.stopping import RunStoppedError, StopSignals
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -37,10 +39,12 @@ COMMANDS = {  # what is not done here has a module in `ctta.commands`
     "reproduce": ("list | NAME", "published numbers; one of them run again, with a verdict"),
     "list": ("[group]", "what can be chosen"),
     "data": ("list|download|verify|path", "data sets: licences, download, checksums, places"),
+    "runs": ("list|show|diff|gc|retry", "the store of runs: find, compare, run again, clean up"),
 }
 COMPLETION = {"-sc", "--shell-completion"}
 INNER = "method@method.method"
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: a launcher starts the same command again
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -69,6 +73,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         log.error("interrupted; what is finished is kept. Type the same command to go on.")
         sys.exit(EXIT_INTERRUPTED)
+    except RunStoppedError as stopped:
+        log.error("%s. Type the same command to go on.", stopped)
+        sys.exit(EXIT_INTERRUPTED if stopped.signal == SIGINT else EXIT_STOPPED)
     sys.exit(status)
 
 
@@ -279,7 +286,8 @@ def execute(composed: DictConfig) -> Path | None:
         Console().print(chosen.plan(), highlight=False)
         return None
     store = RunStore(runs_dir(chosen.config["paths"]["runs"]).resolve())
-    result = chosen.run(store)
+    with StopSignals() as stop:
+        result = chosen.run(store, stop)
     names = chosen.config["names"]
     return store.folder(names["method"], names["dataset"], result.identity) / "result.json"
 

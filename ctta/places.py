@@ -51,6 +51,32 @@ def writable(folder: Path, variable: str) -> Path:
 
 
 @contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``; what is written there inside takes the name at the end.
+
+    Content and name are on the disk then: a killed process or a power cut leaves the earlier file
+    or the new one.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        on_disk(temporary)
+        temporary.replace(path)
+        on_disk(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def on_disk(path: Path) -> None:
+    """Return when the content of a file, or the names in a folder, would outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def saving(folder: Path, variable: str) -> Iterator[None]:
     """Around what writes to ``folder``: a full disk and the like become one clear line.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,32 @@ def global_generators(seed: int) -> Iterator[None]:
         finally:
             random.setstate(ours[0])
             np.random.set_state(ours[1])  # noqa: NPY002
+
+
+def generator_states(device: torch.device) -> dict[str, Any]:
+    """Where the global generators stand: Python's, NumPy's, torch's and the device's."""
+    numpy_state: Any = np.random.get_state(legacy=False)  # noqa: NPY002
+    key = numpy_state["state"]["key"].astype(np.int64)
+    states = {
+        "python": random.getstate(),
+        "numpy": {**numpy_state, "state": {**numpy_state["state"], "key": torch.from_numpy(key)}},
+        "torch": torch.get_rng_state(),
+    }
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_generators(states: Mapping[str, Any], device: torch.device) -> None:
+    """Put the global generators where `generator_states` found them; lists may stand for tuples."""
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+    saved = states["numpy"]
+    key = saved["state"]["key"].numpy().astype(np.uint32)
+    np.random.set_state({**saved, "state": {**saved["state"], "key": key}})  # noqa: NPY002
+    torch.set_rng_state(states["torch"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
 
 
 @contextmanager

@@ -121,6 +121,8 @@ def test_dry_run_prints_hashes_and_builds_no_model(ctta, tmp_path, monkeypatch):
         (["online.eta=1", "online.window=2"], ["online.eta", "window=2"]),
         (["online.eta=1", "online.step_cost=guessed"], ["step_cost", "guessed", "measured"]),
         (["online.eta=1", "online.backward_cost=-1"], ["online.backward_cost", "-1"]),
+        (["online.checkpoint_every=0"], ["online.checkpoint_every", "60s", "0"]),
+        (["online.checkpoint_every=5m"], ["online.checkpoint_every", "batches", "5m"]),
         (["+stream.parameters.x=1"], ["parameters.x", "unknown"]),
         (["stream=petal_orders"], ["petal_3dcc", "gaussian_noise", "dataset.corruptions"]),
         (["compute.threads=0"], ["threads", "0"]),

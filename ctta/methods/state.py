@@ -7,6 +7,7 @@ Loading copies in place, so that aliases (a parameter in a module and in its opt
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -99,6 +100,22 @@ def load_state(current: Any, saved: Any) -> Any:
         current[:] = items
         return current
     return saved
+
+
+def state_sha256(state: Mapping[str, Tensor | Scalar]) -> str:
+    """SHA-256 over the names and values of a flat state, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name]
+        digest.update(name.encode())
+        if isinstance(value, Tensor):
+            digest.update(f"{value.dtype}{list(value.shape)}".encode())
+            digest.update(
+                value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data
+            )  # no copy
+        else:
+            digest.update(repr(value).encode())
+    return digest.hexdigest()
 
 
 def refuse_hooks_over(owner: object, module: nn.Module, name: str) -> None:

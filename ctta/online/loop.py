@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,17 +14,16 @@ from ctta.data.images import Images
 from ctta.methods.base import Method
 from ctta.methods.counting import PassCounter
 from ctta.models.source import network_dtype
-from ctta.online.checkpoint import load_checkpoint, save_checkpoint
 from ctta.online.costs import now
 from ctta.online.observers import Observer
 from ctta.online.prefetch import prefetched
+from ctta.online.resume import ROWS, Saver, load_state
 from ctta.online.speed import SpeedLimit, StepCost
+from ctta.online.stopping import StopSignals
 from ctta.online.trace import Trace, TraceWriter
 from ctta.online.window import Window
-from ctta.seeding import derive, global_generators
+from ctta.seeding import derive, global_generators, set_generators
 from ctta.streams.stream import Stream
-
-STATE, ROWS = "state.safetensors", "rows"
 
 
 class NonFiniteOutputError(ValueError):
@@ -45,7 +45,8 @@ def run_online(
     prefetch: int = 0,
     resume_from: Path | None = None,
     checkpoint: Path | None = None,
-    checkpoint_every: int = 0,
+    checkpoint_every: int | str | None = None,
+    stop: StopSignals | None = None,
 ) -> Trace:
     """Feed ``stream`` to ``method`` once, and return one row per sample.
 
@@ -64,11 +65,14 @@ def run_online(
         resume_from: checkpoint folder of the same method and stream; the trace is that of an
             undisturbed run, bit for bit.
         checkpoint: folder for the rows so far and the state to go on from.
-        checkpoint_every: batches between two saves; 0: none.
+        checkpoint_every: when to save it, see `interval`; None: only when asked to stop.
+        stop: noted signals that ask to stop: saved at the next batch, if there is a folder.
 
     Raises:
         NonFiniteOutputError: names the batch.
-        ValueError: a checkpoint of something else, or both a window and a speed.
+        CheckpointError: nothing to go on from; the method is as it was.
+        RunStoppedError: asked to stop, and saved.
+        ValueError: both a window and a speed, or rows or a state that cannot be written.
     """
     device = torch.device(device)
     if eta is not None and window > 1:
@@ -79,18 +83,18 @@ def run_online(
     elif eta is not None:
         adapt = SpeedLimit(method, eta, step_cost=step_cost, backward_cost=backward_cost)
     writer = TraceWriter(stream, checkpoint and checkpoint / ROWS, keep_logits=keep_logits)
-    start, generator = 0, None
+    state: dict[str, Any] = {}
     if resume_from is not None:
-        state = load_checkpoint(resume_from / STATE)
-        if state["stream_sha256"] != stream.stream_sha256:
-            raise ValueError(f"{resume_from} belongs to another stream; start the run again")
-        writer.go_on(resume_from / ROWS, state["trace"])
+        state = load_state(resume_from, method, stream, writer)
         adapt.load_state_dict(state["method"])
-        start, generator = writer.n_batches, state["torch_generator"]
+    start = writer.n_batches
+    saver = Saver(
+        checkpoint, checkpoint_every, method=method, stream=stream, device=device, stop=stop
+    )
     ahead = closing(prefetched(stream.batches(start), prefetch))
-    with global_generators(derive(0, "dropout")), writer, ahead as batches:
-        if generator is not None:
-            torch.set_rng_state(generator)
+    with global_generators(derive(0, "dropout")), writer, ahead as batches, saver:
+        if state:
+            set_generators(state["generators"], device)
         for observer in observers:
             observer.on_start(stream, start)
         began = now(device)
@@ -119,10 +123,7 @@ def run_online(
             )
             for observer in observers:
                 observer.on_batch(batch, logits)
-            if checkpoint and checkpoint_every and (number + 1) % checkpoint_every == 0:
-                state = {"stream_sha256": stream.stream_sha256, "method": adapt.state_dict()}
-                state |= {"trace": writer.state_dict(), "torch_generator": torch.get_rng_state()}
-                save_checkpoint(checkpoint / STATE, state)
+            saver.after(number + 1, adapt, writer)
             began = now(device)
         trace = writer.trace()
     for observer in observers:

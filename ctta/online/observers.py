@@ -87,7 +87,8 @@ class Progress:
     def on_end(self, trace: Trace) -> None:
         """Say the result in one line."""
         self.close()
-        self.say(100 * self.wrong / max(self.seen, 1))
+        wrong = trace.samples["prediction"] != trace.samples["label"]
+        self.say(100 * float(wrong.mean()))  # with what a process before this one saw
 
     def say(self, error: float) -> None:
         """One plain line."""

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ctta.places import saving
+from ctta.places import on_disk, saving, whole_file
 from ctta.streams.stream import Batch, Stream
 
 SAMPLE_COLUMNS: dict[str, str] = {
@@ -41,6 +42,8 @@ BATCH_COLUMNS: dict[str, str] = {
     "missed": "|b1",  # the stream did not wait: see `ctta.online.speed`
 }
 LOGITS = "<f4"
+SAMPLE_ROW, BATCH_ROW = (np.dtype(list(c.items())) for c in (SAMPLE_COLUMNS, BATCH_COLUMNS))
+CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -73,21 +76,14 @@ class Trace:
         return digest.hexdigest()
 
     def save(self, path: Path) -> None:
-        """Write to ``path`` (npz), under a temporary name first."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with temporary.open("wb") as file:
-                arrays: dict[str, Any] = {**self.samples, **self.batches}
-                arrays["domain_names"] = np.array(self.domain_names)
-                arrays["n_classes"] = np.array(self.n_classes)
-                if self.logits is not None:
-                    arrays["logits"] = self.logits
-                np.savez_compressed(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        """Write to ``path`` (npz), which appears when it is whole."""
+        arrays: dict[str, Any] = {**self.samples, **self.batches}
+        arrays["domain_names"] = np.array(self.domain_names)
+        arrays["n_classes"] = np.array(self.n_classes)
+        if self.logits is not None:
+            arrays["logits"] = self.logits
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Trace:
@@ -110,12 +106,12 @@ class Trace:
 
 
 class TraceWriter:
-    """Appends rows to one file a column: memory does not grow with the stream.
+    """Appends rows to one file a kind: memory does not grow with the stream.
 
     Args:
         stream: gives the domains' names.
         folder: of the files; None: a temporary one, gone at the end.
-        keep_logits: keep the logits as one more column, float32 [N,K].
+        keep_logits: keep the logits as one more file, float32 [N,K].
 
     Used as a context; `trace` maps the files, and the mapping stays valid after the context.
     """
@@ -124,10 +120,11 @@ class TraceWriter:
         self, stream: Stream, folder: Path | None = None, *, keep_logits: bool = False
     ) -> None:
         self.domain_names = tuple(map(str, stream.domains))
-        self.columns = {**SAMPLE_COLUMNS, **BATCH_COLUMNS}
+        self.kinds = {"samples": SAMPLE_ROW, "batches": BATCH_ROW}
         if keep_logits:
-            self.columns["logits"] = LOGITS
+            self.kinds["logits"] = np.dtype(LOGITS)
         self.n_samples = self.n_batches = self.n_classes = 0
+        self.checksums = dict.fromkeys(self.kinds, 0)
         self.temporary = None
         if folder is None:
             self.temporary = tempfile.TemporaryDirectory(prefix="ctta-trace-")
@@ -137,9 +134,11 @@ class TraceWriter:
         self.variable = "TMPDIR" if self.temporary else "CTTA_RUNS"
 
     def __enter__(self) -> TraceWriter:
-        self.files = {name: (self.folder / name).open("ab") for name in self.columns}
+        self.files = {name: (self.folder / name).open("ab") for name in self.kinds}
         for name, file in self.files.items():
             file.truncate(self.n_bytes(name))
+        if not self.temporary:
+            on_disk(self.folder)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -152,10 +151,10 @@ class TraceWriter:
                 self.temporary.cleanup()
 
     def n_bytes(self, name: str) -> int:
-        """Size of a column so far."""
-        rows = self.n_batches if name in BATCH_COLUMNS else self.n_samples
+        """Size of a file so far."""
+        rows = self.n_batches if name == "batches" else self.n_samples
         width = self.n_classes if name == "logits" else 1
-        return rows * width * np.dtype(self.columns[name]).itemsize
+        return rows * width * self.kinds[name].itemsize
 
     def append(self, batch: Batch, logits: Tensor, **costs: float) -> None:
         """Add one batch: its rows, and its costs by the names of ``BATCH_COLUMNS``.
@@ -163,14 +162,15 @@ class TraceWriter:
         Raises:
             ValueError: they cannot be written.
         """
+        n = len(batch.y)
         self.n_classes = logits.shape[1]
-        self.n_samples += len(batch.y)
+        self.n_samples += n
         self.n_batches += 1
         y = batch.y.to(logits.device)
         log_p = logits.double().log_softmax(1)
         p = log_p.exp()
         top = p.max(1)
-        rows = {
+        columns = {
             "sample_id": batch.ids,
             "domain": batch.domain,
             "segment": torch.full_like(batch.y, batch.segment),
@@ -181,13 +181,20 @@ class TraceWriter:
             "sum_sq_prob": (p * p).sum(1),
             # p log p -> 0 as p -> 0, where the product would be 0 times minus infinity.
             "entropy": -torch.special.xlogy(p, p).sum(1),
-            "logits": logits,
-            "batch_size": torch.tensor([len(batch.y)]),
-            **{name: torch.tensor([value]) for name, value in costs.items()},
         }
+        samples, one = np.empty(n, SAMPLE_ROW), np.empty(1, BATCH_ROW)
+        for name, column in columns.items():
+            samples[name] = column.cpu().numpy()
+        for name, value in {"batch_size": n, **costs}.items():
+            one[name] = value
+        rows = {"samples": samples, "batches": one}
+        if "logits" in self.kinds:
+            rows["logits"] = logits.cpu().numpy().astype(LOGITS)
         with saving(self.folder, self.variable):
-            for name, dtype in self.columns.items():
-                self.files[name].write(rows[name].cpu().numpy().astype(dtype).tobytes())
+            for name, file in self.files.items():
+                data = rows[name].tobytes()
+                self.checksums[name] = zlib.crc32(data, self.checksums[name])
+                file.write(data)
 
     def trace(self) -> Trace:
         """All rows so far, mapped from the files."""
@@ -196,37 +203,57 @@ class TraceWriter:
             with saving(self.folder, self.variable):
                 self.files[name].flush()
             if not self.n_bytes(name):
-                return np.empty(0, self.columns[name])
-            return np.memmap(self.folder / name, self.columns[name], mode="r")
+                return np.empty(0, self.kinds[name])
+            return np.memmap(self.folder / name, self.kinds[name], mode="r")
 
-        logits = mapped("logits").reshape(-1, self.n_classes) if "logits" in self.files else None
+        logits = mapped("logits").reshape(-1, self.n_classes) if "logits" in self.kinds else None
+        samples, batches = mapped("samples"), mapped("batches")
         return Trace(
-            {name: mapped(name) for name in SAMPLE_COLUMNS},
-            {name: mapped(name) for name in BATCH_COLUMNS},
+            {name: samples[name] for name in SAMPLE_COLUMNS},
+            {name: batches[name] for name in BATCH_COLUMNS},
             self.domain_names,
             self.n_classes,
             logits,
         )
 
-    def state_dict(self) -> dict[str, int]:
-        """How far the files are whole; they are on the disk when this returns."""
-        for file in self.files.values():
-            file.flush()
-            os.fsync(file.fileno())
-        counts = ("n_samples", "n_batches", "n_classes")
+    def state_dict(self) -> dict[str, Any]:
+        """How far the files are whole, and their checksums; they are on the disk when this returns.
+
+        Raises:
+            ValueError: they cannot be written.
+        """
+        with saving(self.folder, self.variable):
+            for file in self.files.values():
+                file.flush()
+                os.fsync(file.fileno())
+        counts = ("n_samples", "n_batches", "n_classes", "checksums")
         return {name: getattr(self, name) for name in counts}
 
-    def go_on(self, folder: Path, state: Mapping[str, int]) -> None:
+    def go_on(self, folder: Path, state: Mapping[str, Any]) -> None:
         """Before the context: start after the rows in ``folder`` that a checkpoint counted.
 
         Raises:
-            ValueError: a file there is shorter than that.
+            ValueError: a file there lacks some of them, or they are not as they were.
         """
+        if set(state["checksums"]) != set(self.kinds):
+            kept, wanted = (", ".join(sorted(names)) for names in (state["checksums"], self.kinds))
+            raise ValueError(f"{folder} has rows of {kept}, expected {wanted}")
         for name, value in state.items():
             setattr(self, name, value)
-        for name in self.columns:
+        for name in self.kinds:
             own = folder / name
             if not own.is_file() or own.stat().st_size < self.n_bytes(name):
-                raise ValueError(f"{own} lacks rows of its checkpoint; start the run again")
+                raise ValueError(f"{own} lacks rows of its checkpoint")
+            if checksum(own, self.n_bytes(name)) != self.checksums[name]:
+                raise ValueError(f"{own} is damaged")
             if folder != self.folder:
                 shutil.copyfile(own, self.folder / name)
+
+
+def checksum(path: Path, n_bytes: int) -> int:
+    """CRC-32 of the first ``n_bytes`` of a file."""
+    found = 0
+    with path.open("rb") as file:
+        while n_bytes > 0 and (data := file.read(min(n_bytes, CHUNK))):
+            found, n_bytes = zlib.crc32(data, found), n_bytes - len(data)
+    return found

@@ -8,11 +8,9 @@ import logging
 import time
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from ctta.data.source import SourceData
 from ctta.methods.base import Artefact, Method
+from ctta.methods.state import state_sha256
 from ctta.online.checkpoint import load_checkpoint, save_checkpoint
 from ctta.places import making, saving, writable
 from ctta.results.result import ArtefactRecord
@@ -50,12 +48,12 @@ def prepare(method: Method, source: SourceData, *, weights: str, cache: Path) ->
             log.info("preparing %s from %d source images; cached as %s", name, len(source), path)
             artefact = method.artefact(source)
             with saving(folder, "CTTA_CACHE"):
-                save_checkpoint(path, {"sha256": artefact_hash(artefact), "artefact": artefact})
+                save_checkpoint(path, {"sha256": state_sha256(artefact), "artefact": artefact})
             log.info("prepared %s in %.1f s", name, time.perf_counter() - began)
     method.install(artefact, source)
     method.remember()
     return ArtefactRecord(
-        sha256=artefact_hash(artefact), seconds=time.perf_counter() - began, n_images=len(source)
+        sha256=state_sha256(artefact), seconds=time.perf_counter() - began, n_images=len(source)
     )
 
 
@@ -65,7 +63,7 @@ def load(path: Path) -> Artefact | None:
         return None
     try:
         tree = load_checkpoint(path)
-        whole = artefact_hash(tree["artefact"]) == tree["sha256"]
+        whole = state_sha256(tree["artefact"]) == tree["sha256"]
     except (ValueError, KeyError, TypeError):
         whole = False
     if not whole:
@@ -73,19 +71,3 @@ def load(path: Path) -> Artefact | None:
         return None
     found: Artefact = tree["artefact"]
     return found
-
-
-def artefact_hash(artefact: Artefact) -> str:
-    """SHA-256 over names and values, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(artefact):
-        value = artefact[name]
-        digest.update(name.encode())
-        if isinstance(value, Tensor):
-            digest.update(f"{value.dtype}{list(value.shape)}".encode())
-            digest.update(
-                value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data
-            )  # no copy
-        else:
-            digest.update(repr(value).encode())
-    return digest.hexdigest()

@@ -49,9 +49,27 @@ class Verdict:
 
 def compare(then: Result, now: Result) -> Verdict:
     """Say whether ``now`` repeats ``then``, and what of their surroundings differs."""
+    kinds = differences(then, now)
+    domains = then.error_by_domain.keys() | now.error_by_domain.keys()
+    largest = max(
+        (
+            abs(then.error_by_domain.get(d, 100.0) - now.error_by_domain.get(d, 0.0))
+            for d in domains
+        ),
+        default=0.0,
+    )
+    return Verdict(
+        same_bits=then.trace_sha256 == now.trace_sha256,
+        largest_pct=largest,
+        differs={kind: found for kind, found in kinds.items() if found},
+    )
+
+
+def differences(then: Result, now: Result) -> dict[str, list[str]]:
+    """What surrounded the two runs, by kind, as `changes`; an empty list where nothing differs."""
     code = ("ctta", "commit", "plugins")
     old, new = then.environment, now.environment
-    kinds = {
+    return {
         "environment": changes(
             *({k: v for k, v in e.items() if k not in code} for e in (old, new))
         ),
@@ -66,19 +84,6 @@ def compare(then: Result, now: Result) -> Verdict:
         ),
         "stream": changes(then.stream.model_dump(), now.stream.model_dump()),
     }
-    domains = then.error_by_domain.keys() | now.error_by_domain.keys()
-    largest = max(
-        (
-            abs(then.error_by_domain.get(d, 100.0) - now.error_by_domain.get(d, 0.0))
-            for d in domains
-        ),
-        default=0.0,
-    )
-    return Verdict(
-        same_bits=then.trace_sha256 == now.trace_sha256,
-        largest_pct=largest,
-        differs={kind: found for kind, found in kinds.items() if found},
-    )
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -14,6 +14,9 @@ import torch
 import ctta
 from ctta.plugins import ENTRY_POINT_GROUP
 
+# Of the environment: with another one, equal runs may differ in their last bits.
+DECIDES_BITS = ("torch", "numpy", "cuda", "device", "instruction_set", "machine", "threads")
+
 
 def environment(device: torch.device, threads: int) -> dict[str, Any]:
     """What of the surroundings can move bits or times, as JSON-able values."""

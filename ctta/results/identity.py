@@ -17,14 +17,16 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     """What of a configuration decides the numbers of a run."""
     values = {key: config[key] for key in DECIDING}
     values["compute"] = {k: v for k, v in config["compute"].items() if k != "prefetch"}
-    # Where the model's file lies: its content is in the run's identity.
+    # A run that goes on from a checkpoint has the bits of one that was not disturbed.
+    values["online"] = {k: v for k, v in config["online"].items() if k != "checkpoint_every"}
+    # Where the model's file lies: its content is among the versions.
     values["model"] = {k: v for k, v in config["model"].items() if k != "weights"}
     values["dataset"] = {k: v for k, v in config["dataset"].items() if k not in NOT_DECIDING}
     return values
 
 
 def run_identity(config: Mapping[str, Any], **versions: Any) -> str:
-    """SHA-256 of what decides and of ``versions`` (hashes of weights, versions of parts)."""
+    """SHA-256 of the deciding keys and of ``versions`` (hashes of weights, versions of parts)."""
     values = deciding(config) | {"versions": versions}
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ctta.places import whole_file
 
 SCHEMA_VERSION = 1
 
@@ -64,8 +65,24 @@ class ArtefactRecord(Strict):
     n_images: int
 
 
+class ResumeRecord(Strict):
+    """One time that the run went on from a checkpoint.
+
+    Attributes:
+        after_batch: batches that the checkpoint had.
+        run_again: batches that the process before had done beyond them; null: it left no word.
+        commit: of the checkout that went on.
+    """
+
+    after_batch: int
+    run_again: int | None
+    commit: str | None
+
+
 class CostRecord(Strict):
     """Costs per batch (means over the run), and the peak of memory.
+
+    Of a run that went on from a checkpoint, peak and kernels are those of its last process.
 
     Attributes:
         adapt_seconds: in the method, device-synchronised.
@@ -134,6 +151,7 @@ class Result(Strict):
         source_data: hash of the training data that the method used, or None.
         artefact: what it prepared from them, or None.
         tuning: how the method's values were chosen, where that was done here.
+        resumes: each time that the run went on from a checkpoint.
     """
 
     schema_version: Literal[1]
@@ -155,6 +173,7 @@ class Result(Strict):
     tuning: TuningRecord | None = None
     environment: dict[str, Any]
     trace_sha256: str | None
+    resumes: list[ResumeRecord] = []
 
     def to_json(self) -> str:
         """As indented JSON."""
@@ -206,13 +225,6 @@ class Result(Strict):
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write under a temporary name, flush to the disk, rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write ``text`` to ``path``, which appears when it is whole."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,14 +19,16 @@ from ctta.models.classes import keep_classes
 from ctta.models.compiling import compiling
 from ctta.models.pieces import in_pieces
 from ctta.models.source import ModelCard, SourceModel, network_dtype
+from ctta.online.checkpoint import CheckpointError
 from ctta.online.costs import flops_per_sample, peak_mib
 from ctta.online.loop import clean_error_pct, run_online
 from ctta.online.observers import Observer, Progress, WandbTracking
+from ctta.online.stopping import StopSignals
 from ctta.online.trace import Trace
 from ctta.online.window import Window
 from ctta.places import cache_dir, data_dir, runs_dir
 from ctta.results.artefacts import prepare
-from ctta.results.environment import environment
+from ctta.results.environment import commit, environment
 from ctta.results.exclusive import RunWatch
 from ctta.results.identity import run_identity
 from ctta.results.metrics import METRICS_VERSION
@@ -47,9 +51,11 @@ from ctta.results.result import (
 )
 from ctta.results.store import RunStore, gathered
 from ctta.results.tuning import tuning_record
+from ctta.results.unfinished import Unfinished
 from ctta.results.values import (
     DTYPES,
     check_tracking,
+    checkpoint_interval,
     chosen_device,
     known,
     speed,
@@ -77,6 +83,7 @@ class Experiment:
         whole_number(config["seed"], "seed", at_least=0)
         self.window = whole_number(config["online"]["window"], "online.window", at_least=1)
         self.speed = speed(config["online"])
+        self.checkpoint_every = checkpoint_interval(config["online"])
         self.keep_logits = true_or_false(config["trace"]["logits"], "trace.logits")
         compute = config["compute"]
         self.threads = whole_number(compute["threads"], "compute.threads", at_least=1)
@@ -124,17 +131,20 @@ class Experiment:
         else:
             log.info("ready after %.1f s: %s", artefact.seconds, artefact.sha256)
 
-    def run(self, store: RunStore | None = None) -> Result:
+    def run(self, store: RunStore | None = None, stop: StopSignals | None = None) -> Result:
         """Adapt along the stream and keep the record; a finished run is only looked up.
 
+        A run that was stopped or killed goes on from its checkpoint.
+
         Raises:
+            RunStoppedError: ``stop`` noted a signal, and the run is saved.
             ValueError: anything that stopped the run; a failed method leaves a failed record.
         """
         store = store or RunStore(runs_dir(self.config["paths"]["runs"]))
         with threads(self.threads), kernels.use_reference(self.reference_kernels):
-            return self._run(store)
+            return self._run(store, stop)
 
-    def _run(self, store: RunStore) -> Result:
+    def _run(self, store: RunStore, stop: StopSignals | None) -> Result:
         names = self.config["names"]
         with gathered() as earlier:
             method, card, artefact = self.prepared()
@@ -149,27 +159,22 @@ class Experiment:
         folder = store.folder(names["method"], names["dataset"], identity)
         done = None if self.config["force"] else store.finished(folder)
         if done is not None:
-            log.info("%s is finished already; --force runs it again", folder)
+            then, now = done.environment["commit"], commit()
+            where = f", at commit {then}; this is {now}" if then != now else ""
+            log.info("%s is finished already%s; --force runs it again", folder, where)
             return done
         record = self.record(identity, method, card.to_dict(), artefact)
+        unfinished = Unfinished(folder, identity, record["environment"])
+        go_on = unfinished.saved() and not self.config["force"]
         observers = self.observers(folder.name, store)
-        with store.log(folder, earlier), kernels.recorded() as kernels_ran:
+        with store.log(folder, earlier, go_on=go_on), kernels.recorded() as kernels_ran:
             try:
+                store.begin(folder, self.config)
                 with compiling(self.compile), in_pieces(self.memory_mib):
                     before = self.clean_error(method)
                     with RunWatch(cache_dir(self.config["paths"]["cache"])) as watch:
-                        trace = run_online(
-                            method,
-                            self.stream,
-                            device=self.device,
-                            dtype=self.dtype,
-                            observers=observers,
-                            window=self.window,
-                            **self.speed,
-                            keep_logits=self.keep_logits,
-                            prefetch=self.prefetch,
-                        )
-                        exclusive = watch.exclusive()
+                        trace = self.adapt(method, observers, unfinished, go_on, stop)
+                        exclusive = None if unfinished.resumes else watch.exclusive()
                     clean = forgetting(before, self.clean_error(method))
                 costs = self.costs(method, trace, exclusive, kernels_ran)
             except (Exception, KeyboardInterrupt) as error:
@@ -177,6 +182,8 @@ class Experiment:
                 log.debug("%s", reason, exc_info=True)
                 try:
                     store.keep(folder, Result(**record, **failed(reason)), None)
+                    if not unfinished.saved():
+                        unfinished.remove()
                 except ValueError as second:
                     log.warning("no record of this failed run: %s", second)
                 if isinstance(error, (ValueError, OSError, KeyboardInterrupt)):
@@ -186,10 +193,44 @@ class Experiment:
             finally:
                 for observer in observers:
                     observer.close()
-            result = Result(**record, **finished(trace, clean, costs))
+            outcome = finished(trace, clean, costs)
+            result = Result(**record, **outcome, resumes=unfinished.resumes)
             store.keep(folder, result, trace)
+            unfinished.remove()
             log.debug("finished: error %.2f %%", result.metrics["error_pct"])
         return result
+
+    def adapt(
+        self,
+        method: Method,
+        observers: Sequence[Observer],
+        unfinished: Unfinished,
+        go_on: bool,
+        stop: StopSignals | None,
+    ) -> Trace:
+        """Along the stream, from the checkpoint where that is whole and fits."""
+        along = partial(
+            run_online,
+            method,
+            self.stream,
+            device=self.device,
+            dtype=self.dtype,
+            observers=[unfinished, *observers],
+            window=self.window,
+            **self.speed,
+            keep_logits=self.keep_logits,
+            prefetch=self.prefetch,
+            checkpoint=unfinished.folder,
+            checkpoint_every=self.checkpoint_every,
+            stop=stop,
+        )
+        if go_on and unfinished.usable():
+            try:
+                return along(resume_from=unfinished.folder)
+            except CheckpointError as error:
+                log.warning("%s; the run starts again", error)
+        unfinished.begin()
+        return along()
 
     def prepared(self) -> tuple[Method, ModelCard, ArtefactRecord | None]:
         """The method over its source model, ready for the stream, and what it prepared."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from logging.handlers import MemoryHandler
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from ctta.online.trace import Trace
 from ctta.places import saving, writable
+from ctta.results.index import RunIndex
+from ctta.results.lock import take
 from ctta.results.result import Result, write_text
 
 
@@ -40,8 +43,8 @@ class RunLog(logging.FileHandler):
 
 
 class RunStore:
-    """Folders ``<method>-<dataset>-<identity>`` with config.yaml, result.json, trace.npz and
-    log.txt.
+    """Folders ``<method>-<dataset>-<identity>`` with config.yaml, result.json, trace.npz, log.txt
+    and, while a run is unfinished, checkpoint/; beside them the index.
 
     Args:
         root: the folder of all runs.
@@ -68,11 +71,30 @@ class RunStore:
         return result if whole else None
 
     @contextmanager
-    def log(self, folder: Path, earlier: Iterable[logging.LogRecord] = ()) -> Iterator[None]:
-        """What is logged inside goes to ``log.txt`` in the run's folder too, after ``earlier``."""
+    def log(
+        self, folder: Path, earlier: Iterable[logging.LogRecord] = (), *, go_on: bool = False
+    ) -> Iterator[None]:
+        """What is logged inside goes to ``log.txt`` in the run's folder too, after ``earlier``.
+
+        Who holds the file's lock runs the run; the system drops the lock of a killed process.
+
+        Args:
+            folder: of the run.
+            earlier: records from before the folder was known.
+            go_on: keep what the file has.
+
+        Raises:
+            ValueError: it cannot be written, or another process is running the run.
+        """
         writable(folder, "CTTA_RUNS")
         with saving(folder, "CTTA_RUNS"):
-            handler = RunLog(folder / "log.txt", mode="w", encoding="utf-8")
+            handler = RunLog(folder / "log.txt", mode="a", encoding="utf-8")
+        assert handler.stream is not None
+        if not take(handler.stream):
+            handler.close()
+            raise ValueError(f"{folder} is being run by another process; wait until that has ended")
+        if not go_on:
+            handler.stream.truncate(0)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         for record in earlier:
             handler.handle(record)
@@ -87,6 +109,16 @@ class RunStore:
             logger.removeHandler(handler)
             handler.close()
 
+    def begin(self, folder: Path, config: Mapping[str, Any]) -> None:
+        """Write the configuration, so that a run that is killed can be told and run again.
+
+        Raises:
+            ValueError: it cannot be written.
+        """
+        writable(folder, "CTTA_RUNS")
+        with saving(folder, "CTTA_RUNS"):
+            write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+
     def keep(self, folder: Path, result: Result, trace: Trace | None) -> None:
         """Write a run; ``result.json`` last, so that a run with one is whole.
 
@@ -97,9 +129,9 @@ class RunStore:
         """
         if result.status == "failed" and self.finished(folder) is not None:
             return
-        writable(folder, "CTTA_RUNS")
+        self.begin(folder, result.config)
         with saving(folder, "CTTA_RUNS"):
-            write_text(folder / "config.yaml", yaml.safe_dump(result.config, sort_keys=False))
             if trace is not None:
                 trace.save(folder / "trace.npz")
             result.save(folder / "result.json")
+        RunIndex(self.root).add(folder.name)

@@ -9,6 +9,7 @@ import torch
 
 from ctta.build import Config
 from ctta.online.observers import Mode
+from ctta.online.resume import interval
 from ctta.online.speed import StepCost
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -58,6 +59,20 @@ def speed(online: Config) -> dict[str, Any]:
         raise ValueError(f"online.eta: expected above 0 up to 1, got {eta!r}")
     known(online["step_cost"], "online.step_cost", get_args(StepCost))
     return {key: online[key] for key in ("eta", "step_cost", "backward_cost")}
+
+
+def checkpoint_interval(online: Config) -> int | str | None:
+    """``online.checkpoint_every``, which older records do not have.
+
+    Raises:
+        ValueError: not as `interval` takes it.
+    """
+    value: int | str | None = online.get("checkpoint_every")
+    try:
+        interval(value)
+    except ValueError as error:
+        raise ValueError(f"online.{error}") from None
+    return value
 
 
 def true_or_false(value: object, key: str) -> bool:

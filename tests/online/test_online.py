@@ -11,9 +11,10 @@ from ctta.methods.base import Method
 from ctta.methods.cotta import CoTTA
 from ctta.methods.norm import Norm
 from ctta.methods.source import Source
+from ctta.methods.state import state_sha256
 from ctta.methods.tent import Tent
 from ctta.models.digits import TinyCNN
-from ctta.online.checkpoint import load_checkpoint, save_checkpoint
+from ctta.online.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from ctta.online.loop import NonFiniteOutputError, clean_error_pct, run_online
 from ctta.online.observers import Progress
 from ctta.online.trace import SAMPLE_COLUMNS, Trace
@@ -168,8 +169,8 @@ def test_rows_go_to_the_disk_and_not_to_memory(tmp_path):
 
 def test_a_checkpoint_whose_rows_are_gone_is_refused(tmp_path):
     run_online(METHODS["source"](), stream(), checkpoint=tmp_path, checkpoint_every=2)
-    (tmp_path / "rows" / "label").write_bytes(b"")
-    with pytest.raises(ValueError, match="label lacks rows of its checkpoint"):
+    (tmp_path / "rows" / "samples").write_bytes(b"")
+    with pytest.raises(ValueError, match="samples lacks rows of its checkpoint"):
         run_online(METHODS["source"](), stream(), resume_from=tmp_path)
 
 
@@ -189,10 +190,53 @@ def test_a_resumed_run_gives_the_same_bits(name, window, tmp_path):
     whole = run_online(
         METHODS[name](), stream(), window=window, checkpoint=path, checkpoint_every=3
     )
-    assert load_checkpoint(path / "state.safetensors")["trace"]["n_batches"] == 6
+    saved = load_checkpoint(path / "state.safetensors", known=METHODS[name]().start)
+    assert saved["trace"]["n_batches"] == 6
     resumed = run_online(METHODS[name](), stream(), window=window, resume_from=path)
     assert resumed.sha256() == whole.sha256()
     assert len(resumed) == 28
+
+
+class Drawing(Method):
+    """Draws from the global generators, as train-mode dropout and other people's methods do."""
+
+    paper, version = "none", 1
+
+    def adapt(self, x):
+        drawn = [torch.rand(1).item(), random.random(), np.random.rand(), np.random.randn()]  # noqa: NPY002
+        return torch.tensor(drawn).expand(len(x), 4)
+
+    predict = adapt
+
+
+def test_a_resumed_run_draws_on(tmp_path):
+    whole = run_online(Drawing(model()), stream(), checkpoint=tmp_path, checkpoint_every=3)
+    resumed = run_online(Drawing(model()), stream(), resume_from=tmp_path)
+    assert resumed.sha256() == whole.sha256()
+
+
+def test_a_checkpoint_has_what_changed_and_refuses_another_start(tmp_path):
+    sizes = {}
+    for name in ("source", "tent", "cotta"):
+        run_online(METHODS[name](), stream(), checkpoint=tmp_path / name, checkpoint_every=3)
+        sizes[name] = (tmp_path / name / "state.safetensors").stat().st_size
+    parameters = 4 * sum(p.numel() for p in model().parameters())
+    assert sizes["tent"] - sizes["source"] < parameters / 4 < 2 * parameters < sizes["cotta"]
+    other = METHODS["tent"]()
+    other.model.head.weight.data += 1
+    other.remember()
+    before = other.state_dict()
+    with pytest.raises(CheckpointError, match="belongs to a method with another start"):
+        run_online(other, stream(), resume_from=tmp_path / "tent")
+    assert state_sha256(other.state_dict()) == state_sha256(before)
+
+
+def test_seconds_are_counted_from_the_last_save(tmp_path):
+    run_online(METHODS["source"](), stream(), checkpoint=tmp_path / "a", checkpoint_every="60s")
+    assert not (tmp_path / "a" / "state.safetensors").exists()
+    run_online(METHODS["source"](), stream(), checkpoint=tmp_path / "b", checkpoint_every="0.0001s")
+    saved = load_checkpoint(tmp_path / "b" / "state.safetensors", known=METHODS["source"]().start)
+    assert saved["trace"]["n_batches"] == 8
 
 
 def test_a_checkpoint_of_another_stream_is_refused(tmp_path):

@@ -144,6 +144,7 @@ def identity(**changes):
 def test_identity_follows_what_decides_numbers():
     assert identity() == identity(paths=2, tracking=2, progress=False)
     assert identity() == identity(compute={"a": 1, "prefetch": 2})
+    assert identity() == identity(online={"a": 1, "checkpoint_every": "60s"})
     assert identity() == identity(model={"a": 1, "weights": "elsewhere.pt"})
     for key in ("seed", "dataset", "stream", "model", "method", "online", "compute"):
         assert identity(**{key: {"a": 2}}) != identity()

@@ -1,0 +1,7 @@
+"""The tests and `make kill-test` share one module."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
