@@ -1,0 +1,69 @@
+"""A line of the contract about memory that grows with the stream."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ctta.methods.base import Method
+from ctta.models.source import SourceModel
+from ctta.testing.material import SIDE, BrokenLineError, Prepared
+
+N_LONG = 2000  # batches; what grows does so in the second half
+BYTES_A_BATCH = 16  # less than the smallest thing that can be kept of a batch
+
+
+def bounded_memory(make: Prepared, model: SourceModel) -> None:
+    method = make(model)
+    generator = torch.Generator().manual_seed(3)
+    half = N_LONG // 2
+    already = tracemalloc.is_tracing()
+    if not already:
+        tracemalloc.start(1)
+    try:
+        feed(method, half, generator)
+        before = held()
+        feed(method, half, generator)
+        after = held()
+    finally:
+        if not already:
+            tracemalloc.stop()
+    for what in before:
+        grown = (after[what] - before[what]) / half
+        if grown > BYTES_A_BATCH:
+            raise BrokenLineError(f"{what} grew by {grown:.0f} bytes a batch of two small images")
+
+
+def feed(method: Method, n: int, generator: torch.Generator) -> None:
+    """n batches of two images of noise."""
+    for _ in range(n):
+        method(torch.rand(2, 3, SIDE, SIDE, generator=generator))
+
+
+def held() -> dict[str, float]:
+    """Bytes of what is alive in this process, by kind; a node of a graph counts as 100."""
+    gc.collect()
+    objects = tracemalloc.get_traced_memory()[0]
+    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor)]
+    storages = {
+        storage.data_ptr(): storage.nbytes()
+        for storage in (t.untyped_storage() for t in tensors if t.device.type != "meta")
+    }
+    graphs = 100 * n_nodes(t.grad_fn for t in tensors)
+    return {"tensors": sum(storages.values()), "graphs": graphs, "objects": objects}
+
+
+def n_nodes(starts: Iterable[Any]) -> int:
+    """Nodes of all autograd graphs that hang on ``starts``."""
+    seen, waiting = set(), [node for node in starts if node is not None]
+    while waiting:
+        node = waiting.pop()
+        if node not in seen:
+            seen.add(node)
+            waiting += [following for following, _ in node.next_functions if following is not None]
+    return len(seen)
