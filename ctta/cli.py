@@ -28,6 +28,8 @@ COMMANDS = {  # what is not done here has a module in `ctta.commands`
     "prepare": ("[key=value ...]", "build what a method needs of the source data beforehand"),
     "rerun": ("result.json", "run a record again and compare"),
     "list": ("[group]", "what can be chosen"),
+    "check": ("method [key=value ...]", "does a method keep the contract, line by line"),
+    "new-method": ("name [--folder DIR]", "write a package with a method, its YAML and its tests"),
 }
 COMPLETION = {"-sc", "--shell-completion"}
 INNER = "method@method.method"
@@ -88,9 +90,8 @@ def usage() -> str:
 
 def command(name: str) -> Callable[[Sequence[str]], int]:
     """What executes a command; its module is loaded now and not before."""
-    composing = {"run": run, "prepare": prepare}
-    if name in composing:
-        return composing[name]
+    if name in COMPOSING:
+        return COMPOSING[name]
     module = importlib.import_module(f"ctta.commands.{name.replace('-', '_')}")
     return cast(Callable[[Sequence[str]], int], module.main)
 
@@ -132,6 +133,32 @@ def prepare(arguments: Sequence[str]) -> int:
     return for_each("ctta prepare", arguments, lambda composed: experiment(composed).prepare())
 
 
+def check(arguments: Sequence[str]) -> int:
+    """Compose the configuration with Hydra and read the contract of each method out."""
+    from ctta.commands.check import read_out
+
+    if not arguments or arguments[0].startswith("--config"):
+        raise ValueError("expected a method first, as in: ctta check tent; `ctta list method`")
+    if arguments[0].isidentifier():
+        arguments = [f"method={arguments[0]}", *arguments[1:]]
+    header = "ctta check: does a method keep the contract, line by line."
+    n_broken = 0
+
+    def one(composed: DictConfig) -> None:
+        nonlocal n_broken
+        n_broken += not read_out(resolved(composed))
+
+    arguments = [f"hydra.help.header='{header}'", *arguments]
+    return for_each("ctta check", arguments, one) or (EXIT_FAILED if n_broken else 0)
+
+
+COMPOSING: dict[str, Callable[[Sequence[str]], int]] = {
+    "run": run,
+    "prepare": prepare,
+    "check": check,
+}
+
+
 def for_each(program: str, arguments: Sequence[str], action: Callable[[DictConfig], None]) -> int:
     """Call ``action`` for every configuration that the arguments describe; say what failed."""
     import hydra
@@ -151,10 +178,10 @@ def for_each(program: str, arguments: Sequence[str], action: Callable[[DictConfi
         try:
             action(composed)
         except (ValueError, OSError) as error:
-            failures.append(one_line(error))
+            failures.append(one_line(error) + of_plugins())
             log.error(failures[-1])
         except Exception as error:
-            failures.append(f"{type(error).__name__}: {one_line(error)}")
+            failures.append(f"{type(error).__name__}: {one_line(error)}{of_plugins()}")
             log.exception(failures[-1])
         else:
             n_done += 1
@@ -172,6 +199,17 @@ def for_each(program: str, arguments: Sequence[str], action: Callable[[DictConfi
         for reason in failures:
             sys.stderr.write(f"  {reason}\n")
     return EXIT_FAILED if failures else 0
+
+
+def of_plugins() -> str:
+    """Which of the choices come from plug-ins, to stand after what failed."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from ctta import plugins
+
+    owned = plugins.owners(HydraConfig.get().runtime.choices)
+    listed = ", ".join(f"{choice} of the plug-in '{plugin}'" for choice, plugin in owned.items())
+    return f" ({listed})" if listed else ""
 
 
 def composition_error(error: Exception) -> str:
@@ -200,11 +238,20 @@ def experiment(composed: DictConfig) -> Experiment:
     Raises:
         ValueError: a value that is missing or does not fit.
     """
+    from ctta.results.run import Experiment
+
+    return Experiment(resolved(composed))
+
+
+def resolved(composed: DictConfig) -> dict[str, Any]:
+    """One composed configuration as plain values, with ``names``: what each group's choice is.
+
+    Raises:
+        ValueError: a value that is missing.
+    """
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-
-    from ctta.results.run import Experiment
 
     chosen = HydraConfig.get().runtime.choices
     try:
@@ -218,7 +265,7 @@ def experiment(composed: DictConfig) -> Experiment:
     except OmegaConfBaseException as error:
         raise ValueError(one_line(error)) from None
     config["names"] = {g: chosen[g] for g in ("dataset", "stream", "model", "method")}
-    return Experiment(config)
+    return cast(dict[str, Any], config)
 
 
 def tuned_for_inner(config: Any, chosen: Mapping[str, str]) -> list[str]:
@@ -272,7 +319,8 @@ def complete(arguments: Sequence[str]) -> int:
         command, space, rest = line.partition(" ")[2].lstrip().partition(" ")
         if not space:
             sys.stdout.write(" ".join(COMMANDS) + "\n")
-        if command not in ("run", "prepare") or not space:
+        if command not in COMPOSING or not space:
             return 0  # the shell completes names of files
         os.environ["COMP_LINE"] = f"ctta {rest}"
+    log.addHandler(logging.NullHandler())  # what plug-ins lack is not said at every key
     return for_each("ctta", arguments, lambda _: None)

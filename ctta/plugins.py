@@ -2,8 +2,8 @@
 
 A plug-in declares one entry point in the group ``ctta.configs`` whose value is a package, or a
 folder in one written with dots (``my_package.configs``). The folder is found without importing
-anything, so a plug-in whose code is broken harms nobody until it is chosen; one whose configs cannot
-be used is left out and named.
+anything, so a plug-in whose code is broken harms nobody until it is chosen; one whose configs
+cannot be used is left out and named.
 """
 
 from __future__ import annotations
@@ -139,6 +139,7 @@ def extend_search_path() -> None:
     from hydra.core.plugins import Plugins
     from hydra.plugins.search_path_plugin import SearchPathPlugin
 
+    warn_of_left_out()
     folders = {name: path for name, path in all_folders().items() if name != BUILT_IN}
 
     class InstalledConfigs(SearchPathPlugin):

@@ -39,7 +39,7 @@ class Elsewhere(Tensor):
 
     @staticmethod
     def __new__(cls, held: Tensor) -> Elsewhere:
-        made: Elsewhere = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: Elsewhere = Tensor._make_wrapper_subclass(
             cls,
             held.shape,
             strides=held.stride(),
@@ -56,7 +56,7 @@ class Elsewhere(Tensor):
         return f"Elsewhere({self.held})"
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         return computed(func, args, kwargs or {})
@@ -113,7 +113,7 @@ def computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     )
 
 
-class Operations(TorchDispatchMode):
+class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation, those that make tensors from nothing among them."""
 
     def __torch_dispatch__(
@@ -152,7 +152,7 @@ class Calls(TorchFunctionMode):
 @contextmanager
 def another_device() -> Iterator[torch.device]:
     """Inside, tensors can be moved to the device that this yields."""
-    with Calls(), Operations():
+    with Calls(), Operations():  # type: ignore[no-untyped-call]
         yield ELSEWHERE
 
 
