@@ -178,10 +178,11 @@ def for_each(program: str, arguments: Sequence[str], action: Callable[[DictConfi
         try:
             action(composed)
         except (ValueError, OSError) as error:
-            failures.append(one_line(error) + of_plugins())
+            failures.append(one_line(error) + of_plugins(chosen_of_plugins()))
             log.error(failures[-1])
         except Exception as error:
-            failures.append(f"{type(error).__name__}: {one_line(error)}{of_plugins()}")
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            failures.append(reason + of_plugins(chosen_of_plugins()))
             log.exception(failures[-1])
         else:
             n_done += 1
@@ -194,6 +195,8 @@ def for_each(program: str, arguments: Sequence[str], action: Callable[[DictConfi
         )()
     except CompactHydraException as error:
         fail(composition_error(error))
+    except yaml.YAMLError as error:
+        fail(one_line(error) + of_plugins(plugins.mentioned(str(error))))
     if failures:
         sys.stderr.write(f"ctta: {len(failures)} of {len(failures) + n_done} runs failed\n")
         for reason in failures:
@@ -201,13 +204,17 @@ def for_each(program: str, arguments: Sequence[str], action: Callable[[DictConfi
     return EXIT_FAILED if failures else 0
 
 
-def of_plugins() -> str:
-    """Which of the choices come from plug-ins, to stand after what failed."""
+def chosen_of_plugins() -> dict[str, str]:
+    """The choices of the run at hand that a plug-in provides."""
     from hydra.core.hydra_config import HydraConfig
 
     from ctta import plugins
 
-    owned = plugins.owners(HydraConfig.get().runtime.choices)
+    return plugins.owners(HydraConfig.get().runtime.choices)
+
+
+def of_plugins(owned: Mapping[str, str]) -> str:
+    """What belongs to which plug-in, to stand after the reason of a failure."""
     listed = ", ".join(f"{choice} of the plug-in '{plugin}'" for choice, plugin in owned.items())
     return f" ({listed})" if listed else ""
 

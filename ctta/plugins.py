@@ -39,7 +39,7 @@ def installed() -> Installed:
     """The built-in configs and those of every plug-in that is sound."""
     folders: dict[str, Path] = {BUILT_IN: asset_dir("configs")}
     left_out: dict[str, str] = {}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
+    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
         try:
             folder = config_folder(point)
             if folders.setdefault(point.name, folder) != folder:
@@ -127,6 +127,12 @@ def owners(chosen: Mapping[str, str | None]) -> dict[str, str]:
     return found
 
 
+def mentioned(text: str) -> dict[str, str]:
+    """The plug-ins whose folders ``text`` mentions, as folder -> plug-in."""
+    folders = {str(path): name for name, path in all_folders().items() if name != BUILT_IN}
+    return {folder: name for folder, name in folders.items() if folder in text}
+
+
 def warn_of_left_out() -> None:
     """Say which plug-ins are left out, and why."""
     for plugin, reason in installed().left_out.items():
@@ -139,12 +145,13 @@ def extend_search_path() -> None:
     from hydra.core.plugins import Plugins
     from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-    warn_of_left_out()
-    folders = {name: path for name, path in all_folders().items() if name != BUILT_IN}
-
     class InstalledConfigs(SearchPathPlugin):
         def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-            for name, folder in folders.items():
-                search_path.append(provider=name, path=f"file://{folder}")
+            for name, folder in all_folders().items():
+                if name != BUILT_IN:
+                    search_path.append(provider=name, path=f"file://{folder}")
 
-    Plugins.instance().register(InstalledConfigs)
+    warn_of_left_out()
+    known = {plugin.__name__ for plugin in Plugins.instance().discover(SearchPathPlugin)}
+    if InstalledConfigs.__name__ not in known:
+        Plugins.instance().register(InstalledConfigs)
