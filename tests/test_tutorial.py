@@ -35,7 +35,7 @@ def environment(tmp_path, digits_cache):
     folder = tmp_path / "env"
     venv.create(folder, with_pip=False)
     (site,) = folder.glob("lib/python*/site-packages")
-    outer = [sysconfig.get_path("purelib"), str(CHECKOUT)]
+    outer = [str(CHECKOUT), sysconfig.get_path("purelib")]
     lines = [f"import site; site.addsitedir({path!r})" for path in outer]
     (site / "outer.pth").write_text("\n".join(lines))
     for name, call in {
