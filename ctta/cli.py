@@ -28,6 +28,7 @@ COMMANDS = {  # what is not done here has a module in `ctta.commands`
     "prepare": ("[key=value ...]", "build what a method needs of the source data beforehand"),
     "rerun": ("result.json", "run a record again and compare"),
     "list": ("[group]", "what can be chosen"),
+    "cite": ("result.json ...", "BibTeX for the methods, data sets and models of results"),
     "check": ("method [key=value ...]", "does a method keep the contract, line by line"),
     "new-method": ("name [--folder DIR]", "write a package with a method, its YAML and its tests"),
 }
