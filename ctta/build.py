@@ -67,8 +67,10 @@ def locate(node: Config, key: str) -> Callable[..., Any]:
     module_name, _, name = path.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{key}._target_: cannot import {path!r}: {error}") from error
+    except Exception as error:  # whatever a plug-in's module does when it is imported
+        raise ValueError(
+            f"{key}._target_: cannot import {path!r}: {type(error).__name__}: {error}"
+        ) from error
     if not callable(found):
         raise ValueError(f"{key}._target_: expected a class or a function, {path!r} is neither")
     return typing.cast(Callable[..., Any], found)

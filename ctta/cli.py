@@ -40,6 +40,9 @@ COMMANDS = {  # what is not done here has a module in `ctta.commands`
     "list": ("[group]", "what can be chosen"),
     "data": ("list|download|verify|path", "data sets: licences, download, checksums, places"),
     "runs": ("list|show|diff|gc|retry", "the store of runs: find, compare, run again, clean up"),
+    "cite": ("result.json ...", "BibTeX for the methods, data sets and models of results"),
+    "check": ("method [key=value ...]", "does a method keep the contract, line by line"),
+    "new-method": ("name [--folder DIR]", "write a package with a method, its YAML and its tests"),
 }
 COMPLETION = {"-sc", "--shell-completion"}
 INNER = "method@method.method"
@@ -111,9 +114,8 @@ def usage() -> str:
 
 def command(name: str) -> Callable[[Sequence[str]], int]:
     """What executes a command; its module is loaded now and not before."""
-    composing = {"run": run, "prepare": prepare, "reproduce": reproduce}
-    if name in composing:
-        return composing[name]
+    if name in COMPOSING:
+        return COMPOSING[name]
     module = importlib.import_module(f"ctta.commands.{name.replace('-', '_')}")
     return cast(Callable[[Sequence[str]], int], module.main)
 
@@ -161,6 +163,34 @@ def reproduce(arguments: Sequence[str]) -> int:
     return main(arguments, compose)
 
 
+def check(arguments: Sequence[str]) -> int:
+    """Compose the configuration with Hydra and read the contract of each method out."""
+    from ctta.commands.check import read_out
+
+    if not arguments or arguments[0].startswith("--config"):
+        raise ValueError("expected a method first, as in: ctta check tent; `ctta list method`")
+    if arguments[0].isidentifier():
+        arguments = [f"method={arguments[0]}", *arguments[1:]]
+    header = "ctta check: does a method keep the contract, line by line."
+    n_broken = 0
+
+    def one(composed: DictConfig) -> None:
+        nonlocal n_broken
+        n_broken += not read_out(resolved(composed))
+
+    arguments = [f"hydra.help.header='{header}'", *arguments]
+    status, _ = for_each("ctta check", arguments, one)
+    return status or (EXIT_FAILED if n_broken else 0)
+
+
+COMPOSING: dict[str, Callable[[Sequence[str]], int]] = {
+    "run": run,
+    "prepare": prepare,
+    "check": check,
+    "reproduce": reproduce,
+}
+
+
 def for_each(
     program: str, arguments: Sequence[str], action: Callable[[DictConfig], Path | None]
 ) -> tuple[int, list[Path]]:
@@ -193,11 +223,15 @@ def for_each(
             path = action(composed)
             done = replace(outcome, status="finished", result=None if path is None else str(path))
         except (ValueError, OSError) as error:
-            done = replace(outcome, status="failed", reason=one_line(error))
+            done = replace(
+                outcome, status="failed", reason=one_line(error) + of_plugins(chosen_of_plugins())
+            )
             log.error(done.reason)
         except Exception as error:
             reason = f"{type(error).__name__}: {one_line(error)}"
-            done = replace(outcome, status="failed", reason=reason)
+            done = replace(
+                outcome, status="failed", reason=reason + of_plugins(chosen_of_plugins())
+            )
             log.exception(reason)
         sweep.keep(done, for_others=elsewhere)
         if total != 1:
@@ -212,6 +246,8 @@ def for_each(
         )()
     except CompactHydraException as error:
         fail(composition_error(error))
+    except yaml.YAMLError as error:
+        fail(one_line(error) + of_plugins(plugins.mentioned(str(error))))
     except Exception as error:
         if not sweep.outcomes():
             raise
@@ -262,6 +298,21 @@ def place_in_sweep(arguments: Sequence[str]) -> tuple[int, int | None, bool]:
     return hydra.job.num, math.prod(counts.values()), elsewhere
 
 
+def chosen_of_plugins() -> dict[str, str]:
+    """The choices of the run at hand that a plug-in provides."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from ctta import plugins
+
+    return plugins.owners(HydraConfig.get().runtime.choices)
+
+
+def of_plugins(owned: Mapping[str, str]) -> str:
+    """What belongs to which plug-in, to stand after the reason of a failure."""
+    listed = ", ".join(f"{choice} of the plug-in '{plugin}'" for choice, plugin in owned.items())
+    return f" ({listed})" if listed else ""
+
+
 def composition_error(error: Exception) -> str:
     """What Hydra says of an override; of an unknown key, the known ones at its place."""
     cause = error.__cause__
@@ -298,11 +349,20 @@ def experiment(composed: DictConfig) -> Experiment:
     Raises:
         ValueError: a value that is missing or does not fit.
     """
+    from ctta.results.run import Experiment
+
+    return Experiment(resolved(composed))
+
+
+def resolved(composed: DictConfig) -> dict[str, Any]:
+    """One composed configuration as plain values, with ``names``: what each group's choice is.
+
+    Raises:
+        ValueError: a value that is missing.
+    """
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-
-    from ctta.results.run import Experiment
 
     chosen = HydraConfig.get().runtime.choices
     try:
@@ -316,7 +376,7 @@ def experiment(composed: DictConfig) -> Experiment:
     except OmegaConfBaseException as error:
         raise ValueError(one_line(error)) from None
     config["names"] = {g: chosen[g] for g in ("dataset", "stream", "model", "method")}
-    return Experiment(config)
+    return cast(dict[str, Any], config)
 
 
 def tuned_for_inner(config: Any, chosen: Mapping[str, str]) -> list[str]:
@@ -377,7 +437,8 @@ def complete(arguments: Sequence[str]) -> int:
         command, space, rest = line.partition(" ")[2].lstrip().partition(" ")
         if not space:
             sys.stdout.write(" ".join(COMMANDS) + "\n")
-        if command not in ("run", "prepare") or not space:
+        if command not in ("run", "prepare", "check") or not space:
             return 0  # the shell completes names of files
         os.environ["COMP_LINE"] = f"ctta {rest}"
+    log.addHandler(logging.NullHandler())  # what plug-ins lack is not said at every key
     return for_each("ctta", arguments, lambda _: None)[0]

@@ -1,37 +1,79 @@
 """Installed plug-ins: folders of configs that other packages add to Hydra's search path.
 
-A plug-in declares one entry point in the group ``ctta.configs`` whose value is a package; the
-package's folder is found without importing it, so a broken plug-in harms nobody until it is chosen.
+A plug-in declares one entry point in the group ``ctta.configs`` whose value is a package, or a
+folder in one written with dots (``my_package.configs``). The folder is found without importing
+anything, so a plug-in whose code is broken harms nobody until it is chosen; one whose configs
+cannot be used is left out and named.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from ctta.assets import asset_dir
 
+log = logging.getLogger("ctta")
 ENTRY_POINT_GROUP = "ctta.configs"
+BUILT_IN = "ctta"
 
 
-def config_folders() -> dict[str, Path]:
-    """Return plug-in name -> folder of its configs.
+@dataclass(frozen=True)
+class Installed:
+    """What is installed.
+
+    Attributes:
+        folders: provider -> folder of its configs: the built-in ones first, then the plug-ins'.
+        left_out: plug-in -> why its configs cannot be used.
+    """
+
+    folders: dict[str, Path]
+    left_out: dict[str, str]
+
+
+def installed() -> Installed:
+    """The built-in configs and those of every plug-in that is sound."""
+    folders: dict[str, Path] = {BUILT_IN: asset_dir("configs")}
+    left_out: dict[str, str] = {}
+    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
+        try:
+            folder = config_folder(point)
+            if folders.setdefault(point.name, folder) != folder:
+                raise ValueError(
+                    f"the name is taken by {folders[point.name]}: rename the entry point that "
+                    f"gives {point.value}"
+                )
+        except ValueError as error:
+            left_out[point.name] = str(error)
+    for plugin, reason in clashes(folders).items():
+        left_out[plugin] = reason
+        del folders[plugin]
+    return Installed(folders, left_out)
+
+
+def config_folder(point: EntryPoint) -> Path:
+    """Where a plug-in's configs lie; imports nothing.
 
     Raises:
-        ValueError: a declared package that is not installed or has no folder.
+        ValueError: the package is not installed, or has no such folder.
     """
-    folders = {}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        spec = importlib.util.find_spec(point.value)
-        if spec is None or not spec.submodule_search_locations:
-            raise ValueError(
-                f"plug-in '{point.name}': expected the package '{point.value}', found none: "
-                f"install it again or remove it"
-            )
-        folders[point.name] = Path(next(iter(spec.submodule_search_locations)))
-    return folders
+    package, *inner = point.value.split(".")
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # half removed
+        spec = None
+    for place in (spec and spec.submodule_search_locations) or ():
+        folder = Path(place, *inner)
+        if folder.is_dir():
+            return folder
+    raise ValueError(
+        f"expected configs in '{point.value}', found no such folder: install the package again "
+        "or remove it"
+    )
 
 
 def choices(folder: Path) -> dict[str, list[str]]:
@@ -44,36 +86,57 @@ def choices(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def refuse_shadowed(folders: Mapping[str, Path]) -> None:
-    """Raise where two providers offer one name.
+def clashes(folders: Mapping[str, Path]) -> dict[str, str]:
+    """Plug-ins that offer a name which another provider has too -> which name, and who.
 
-    Args:
-        folders: provider -> folder, the built-in configs among them.
-
-    Raises:
-        ValueError: names the group, the choice and both providers.
+    The built-in configs stay; of two plug-ins, neither does.
     """
-    owner: dict[tuple[str, str], str] = {}
+    owners: dict[tuple[str, str], list[str]] = {}
     for provider, folder in folders.items():
         for group, names in choices(folder).items():
             for name in names:
-                other = owner.setdefault((group, name), provider)
-                if other != provider:
-                    raise ValueError(
-                        f"{group}={name} is provided by both '{other}' and '{provider}': "
-                        f"uninstall one of them or rename its file"
-                    )
+                owners.setdefault((group, name), []).append(provider)
+    found: dict[str, str] = {}
+    for (group, name), providers in owners.items():
+        if len(providers) > 1:
+            listed = " and ".join(f"'{provider}'" for provider in providers)
+            reason = f"{group}={name} is provided by {listed}: uninstall one or rename its file"
+            for provider in providers:
+                if provider != BUILT_IN:
+                    found.setdefault(provider, reason)
+    return found
 
 
 def all_folders() -> dict[str, Path]:
-    """Return provider -> folder: the built-in configs first, then the plug-ins'.
+    """Return provider -> folder: the built-in configs first, then the sound plug-ins'."""
+    return installed().folders
 
-    Raises:
-        ValueError: two providers offer one name.
+
+def owners(chosen: Mapping[str, str | None]) -> dict[str, str]:
+    """The choices that a plug-in provides, as ``group=name`` -> plug-in.
+
+    Args:
+        chosen: group -> name, as Hydra has them.
     """
-    folders = {"ctta": asset_dir("configs"), **config_folders()}
-    refuse_shadowed(folders)
-    return folders
+    found = {}
+    for provider, folder in all_folders().items():
+        for key, name in chosen.items():
+            group = key.partition("@")[0]
+            if provider != BUILT_IN and name and (folder / group / f"{name}.yaml").is_file():
+                found[f"{group}={name}"] = provider
+    return found
+
+
+def mentioned(text: str) -> dict[str, str]:
+    """The plug-ins whose folders ``text`` mentions, as folder -> plug-in."""
+    folders = {str(path): name for name, path in all_folders().items() if name != BUILT_IN}
+    return {folder: name for folder, name in folders.items() if folder in text}
+
+
+def warn_of_left_out() -> None:
+    """Say which plug-ins are left out, and why."""
+    for plugin, reason in installed().left_out.items():
+        log.warning("plug-in '%s' is left out: %s", plugin, reason)
 
 
 def extend_search_path() -> None:
@@ -82,11 +145,13 @@ def extend_search_path() -> None:
     from hydra.core.plugins import Plugins
     from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-    folders = {name: path for name, path in all_folders().items() if name != "ctta"}
-
     class InstalledConfigs(SearchPathPlugin):
         def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-            for name, folder in folders.items():
-                search_path.append(provider=name, path=f"file://{folder}")
+            for name, folder in all_folders().items():
+                if name != BUILT_IN:
+                    search_path.append(provider=name, path=f"file://{folder}")
 
-    Plugins.instance().register(InstalledConfigs)
+    warn_of_left_out()
+    known = {plugin.__name__ for plugin in Plugins.instance().discover(SearchPathPlugin)}
+    if InstalledConfigs.__name__ not in known:
+        Plugins.instance().register(InstalledConfigs)

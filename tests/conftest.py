@@ -2,6 +2,8 @@
 
 import os
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -41,3 +43,31 @@ def ctta(monkeypatch, tmp_path, capfd, digits_cache):
         return stopped.value.code, out, err
 
     return call
+
+
+@pytest.fixture
+def install(monkeypatch, tmp_path_factory):
+    """Make a project's packages importable and its entry points known, as an installer would."""
+    before = set(sys.modules)
+    projects = []
+
+    def install(project: Path) -> None:
+        declared = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+        name, version = declared["name"], declared["version"]
+        site = tmp_path_factory.mktemp("site")
+        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        lines = []
+        for group, points in declared["entry-points"].items():
+            lines += [f"[{group}]", *(f"{key} = {value}" for key, value in points.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines))
+        for folder in (site, project):
+            monkeypatch.syspath_prepend(folder)
+        projects.append(project)
+
+    yield install
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and any(project in Path(file).parents for project in projects):
+            del sys.modules[name]

@@ -9,6 +9,8 @@ from zipfile import ZipFile
 
 import pytest
 
+from ctta.commands.new_method import TEMPLATE
+
 CHECKOUT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
 
@@ -28,11 +30,13 @@ def test_the_wheel_carries_configs_and_cuda_sources(wheel):
     shipped = [p.relative_to(CHECKOUT) for p in (CHECKOUT / "configs").rglob("*.yaml")]
     assert shipped
     assert {f"ctta/{path.as_posix()}" for path in shipped} <= names
-    assert {"ctta/cuda/README.md", "ctta/py.typed"} <= names
     folder = CHECKOUT / "leaderboard" / "published"
     published = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file()]
     assert {f"ctta/published/{path.as_posix()}" for path in published} <= names
     assert "ctta/published/weights/digits_cnn.safetensors" in names
+    assert {"ctta/cuda/README.md", "ctta/py.typed", "ctta/configs/citations.bib"} <= names
+    template = [path for path in TEMPLATE.rglob("*") if path.suffix in (".py", ".toml", ".yaml")]
+    assert {path.relative_to(CHECKOUT).as_posix() for path in template} <= names
 
 
 def test_the_demo_runs_from_the_wheel(wheel, tmp_path):

@@ -20,6 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     from ctta import plugins
 
+    plugins.warn_of_left_out()
     folders = plugins.all_folders()
     groups: dict[str, dict[str, Path]] = {}
     for folder in folders.values():

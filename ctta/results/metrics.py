@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ctta.online.collapse import collapsed_pct
 from ctta.online.trace import Trace
 
 METRICS_VERSION = 1
@@ -104,4 +105,5 @@ def summarise(trace: Trace) -> dict[str, float]:
         "nll": nll(trace),
         "brier": brier(trace),
         "ece": ece(trace),
+        "collapsed_pct": collapsed_pct(trace),
     }

@@ -20,6 +20,7 @@ from ctta.models.compiling import compiling
 from ctta.models.pieces import in_pieces
 from ctta.models.source import ModelCard, SourceModel, network_dtype
 from ctta.online.checkpoint import CheckpointError
+from ctta.online.collapse import CollapseGuard
 from ctta.online.costs import flops_per_sample, peak_mib
 from ctta.online.loop import clean_error_pct, run_online
 from ctta.online.observers import Observer, Progress, WandbTracking
@@ -51,6 +52,7 @@ from ctta.results.result import (
 )
 from ctta.results.store import RunStore, gathered
 from ctta.results.tuning import tuning_record
+from ctta.results.unadapted import source_mistakes
 from ctta.results.unfinished import Unfinished
 from ctta.results.values import (
     DTYPES,
@@ -98,6 +100,8 @@ class Experiment:
         if self.memory_mib is not None:
             whole_number(self.memory_mib, "compute.memory_mib", at_least=1)
         check_tracking(config["tracking"])
+        guard = config.get("guard", {"on_collapse": "warn"})  # older records do not have it
+        self.stops = known(guard["on_collapse"], "guard.on_collapse", ("warn", "stop")) == "stop"
         optimizer_is_used(config)
         root = data_dir(config["paths"].get("data"))
         self.data = build(config["dataset"], "dataset", root=root)
@@ -341,6 +345,8 @@ class Experiment:
         chosen: list[Observer] = []
         if self.config["progress"]:
             chosen.append(Progress(title))
+        wrong = source_mistakes(store.root, self.config, self.stream.stream_sha256)
+        chosen.append(CollapseGuard(stops=self.stops, source_wrong=wrong))
         tracking = self.config["tracking"]
         if tracking["name"] == "wandb":
             chosen.append(

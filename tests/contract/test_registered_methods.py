@@ -12,7 +12,8 @@ from ctta.models import compiling
 from ctta.models.pieces import Pieces, in_pieces
 from ctta.models.resnet_gn import ResNetGN
 from ctta.models.source import WrappedModel, heard, network_dtype
-from ctta.testing import batches, check_method, prepared, tiny_cnn, tiny_vit
+from ctta.testing import LINES, batches, check_method, prepared, tiny_cnn, tiny_vit
+from ctta.testing.contract import read
 
 METHODS = sorted(path.stem for path in (asset_dir("configs") / "method").glob("*.yaml"))
 # Other forms of a method that its file in configs/method names.
@@ -42,6 +43,23 @@ def maker(name, *overrides):
 @pytest.mark.parametrize("name", METHODS)
 def test_the_contract_holds(name):
     check_method(maker(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("line", [name for name, line in LINES.items() if line.long])
+def test_the_long_lines_hold(name, line):
+    assert read(line, LINES[line], prepared(maker(name))).found is None
+
+
+@pytest.mark.slow
+def test_a_memory_without_a_bound_is_noticed():
+    unbounded, bounded = (
+        maker("adanpc", "method.min_confidence=0", f"method.max_memory={n}") for n in ("null", 64)
+    )
+    line = LINES["bounded_memory"]
+    assert "tensors grew by" in read("bounded_memory", line, prepared(unbounded)).found
+    assert read("bounded_memory", line, prepared(bounded)).found is None
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -90,4 +90,11 @@ def test_samples_per_second(case):
 
 
 def test_summary_names_every_metric(case):
-    assert set(metrics.summarise(case[0])) == {"error_pct", "error_all_pct", "nll", "brier", "ece"}
+    assert set(metrics.summarise(case[0])) == {
+        "error_pct",
+        "error_all_pct",
+        "nll",
+        "brier",
+        "ece",
+        "collapsed_pct",
+    }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -45,6 +47,14 @@ class Finite(Plain):
     def adapt(self, x):
         logits = super().adapt(x)
         return logits / 0 if len(x) > 1 else logits
+
+
+class ConstantInput(Plain):
+    """Divides by the spread of the images."""
+
+    def adapt(self, x):
+        spread = x.std()
+        return super().adapt(x) * (spread / spread)
 
 
 class NoGraph(Plain):
@@ -113,6 +123,18 @@ class StateIsWhole(Plain):
         self.mean = torch.zeros(())
 
 
+class Resume(Plain):
+    """Keeps a number that no checkpoint's file can hold."""
+
+    def __init__(self, model, **shared):
+        super().__init__(model, **shared)
+        self.phase = torch.ones((), dtype=torch.complex128)
+
+    def learn(self, x):
+        super().learn(x)
+        self.phase = self.phase * 1j
+
+
 class BatchUnchanged(Plain):
     def adapt(self, x):
         logits = super().adapt(x)
@@ -148,6 +170,14 @@ class DoublePrecision(Plain):
         return super().adapt(x).float()
 
 
+class OtherDevice(Plain):
+    """Adds zeros that are made on the CPU, wherever the images are."""
+
+    def adapt(self, x):
+        logits = super().adapt(x)
+        return logits + torch.zeros(logits.shape[1])
+
+
 class NoGlobalDraws(Plain):
     def adapt(self, x):
         torch.rand(1)
@@ -168,19 +198,42 @@ class NoReach(Plain):
         return logits
 
 
+class NoFiles(Plain):
+    def adapt(self, x):
+        Path(os.devnull).read_bytes()
+        return super().adapt(x)
+
+
+class BoundedMemory(Plain):
+    """Remembers one number of every batch."""
+
+    def __init__(self, model, **shared):
+        super().__init__(model, **shared)
+        self.history: list[float] = []
+
+    def learn(self, x):
+        super().learn(x)
+        self.history.append(float(x.mean()))
+
+
 BAD: dict[str, type[Method]] = {
     "shapes": Shapes,
     "finite": Finite,
+    "constant_input": ConstantInput,
     "no_graph": NoGraph,
     "deterministic": Deterministic,
     "deep_copy": DeepCopy,
     "reset_replays": ResetReplays,
     "predict_is_pure": PredictIsPure,
     "state_is_whole": StateIsWhole,
+    "resume": Resume,
     "batch_unchanged": BatchUnchanged,
     "model_unchanged": ModelUnchanged,
     "last_batch_of_one": LastBatchOfOne,
     "double_precision": DoublePrecision,
+    "other_device": OtherDevice,
     "no_global_draws": NoGlobalDraws,
     "no_reach": NoReach,
+    "no_files": NoFiles,
+    "bounded_memory": BoundedMemory,
 }

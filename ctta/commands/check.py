@@ -1,0 +1,58 @@
+"""`ctta check`: the contract of a configured method, line by line, and what each line is for."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from rich.console import Console
+from rich.text import Text
+
+from ctta.build import Config, build
+from ctta.methods.base import Method
+from ctta.models.source import SourceModel
+from ctta.testing import Reading, readings, tiny_cnn
+
+
+def read_out(config: Config) -> bool:
+    """Print what came of every line; True where all of them hold.
+
+    Args:
+        config: resolved, as a run takes it; ``method``, ``seed`` and ``names`` are used.
+
+    Raises:
+        ValueError: the method cannot be built.
+    """
+    console = Console(soft_wrap=True)
+
+    def make(model: SourceModel) -> Method:
+        return cast(Method, build(config["method"], "method", model=model, seed=config["seed"]))
+
+    method = make(tiny_cnn())
+    name = config["names"]["method"]
+    console.print(
+        f"{name}: {type(method).__module__}.{type(method).__qualname__}, version "
+        f"{getattr(method, 'version', None)}, over a small CNN and a small transformer",
+        highlight=False,
+    )
+    n_lines, broken = 0, []
+    for reading in readings(make, long=True):
+        n_lines += 1
+        if reading.found is not None:
+            broken.append(reading.name)
+        console.print(in_words(reading))
+    if broken:
+        verdict = f"{len(broken)} of {n_lines} lines do not hold: {', '.join(broken)}"
+    else:
+        verdict = f"all {n_lines} lines hold"
+    console.print(f"{name}: {verdict}", highlight=False)
+    return not broken
+
+
+def in_words(reading: Reading) -> Text:
+    """Verdict, name and meaning of one line; what was found; what the leaderboard needs it for."""
+    good = reading.found is None
+    verdict = ("ok    ", "green") if good else ("FAILED", "bold red")
+    text = Text.assemble(verdict, " ", (reading.name, "bold"), f": {reading.line.meaning}")
+    if not good:
+        text.append(f"\n       found: {reading.found}")
+    return text.append(f"\n       without it: {reading.line.at_stake}", "dim")

@@ -1,0 +1,140 @@
+"""Collapse: predictions that have run into few classes, or err more than without adapting."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ctta.online.trace import Trace
+from ctta.streams.stream import Batch, Stream
+
+log = logging.getLogger("ctta")
+N_BATCHES = 20  # that are looked at together
+SPREAD = 0.5  # of the labels' entropy: predictions below it have collapsed, if also
+SHARE = 0.25  # their top class has this much more of them than the labels' top class has
+EXCESS_PCT = 10.0  # error above the source model's
+
+Integers = NDArray[np.int64]
+
+
+class CollapsedError(ValueError):
+    """A run was stopped because its method had collapsed."""
+
+
+class CollapseWatch:
+    """Judges the last `N_BATCHES` batches; labels tell a stream of few classes from a collapse.
+
+    Args:
+        source_wrong: of every sample in the order of the stream, whether the unadapted source model
+            is wrong; None: it is not known.
+        n_seen: samples of the stream before the first that comes.
+    """
+
+    def __init__(self, source_wrong: NDArray[np.bool_] | None = None, n_seen: int = 0) -> None:
+        self.source_wrong, self.n_seen = source_wrong, n_seen
+        self.recent: deque[tuple[Integers, Integers, Integers]] = deque()
+        self.predicted: Integers | None = None
+
+    def add(self, predictions: Integers, labels: Integers, n_classes: int) -> str | None:
+        """Take one batch in, [B] and [B]; why the last batches are a collapse, or None."""
+        size = max(n_classes, int(labels.max()) + 1)
+        own = slice(self.n_seen, self.n_seen + len(labels))
+        self.n_seen += len(labels)
+        n_wrong = int((predictions != labels).sum())
+        n_before = n_wrong if self.source_wrong is None else int(self.source_wrong[own].sum())
+        batch = (
+            np.bincount(predictions, minlength=size),
+            np.bincount(labels, minlength=size),
+            np.array([n_wrong, n_before]),
+        )
+        if self.predicted is None:
+            self.predicted, self.labels = np.zeros_like(batch[0]), np.zeros_like(batch[1])
+            self.wrong = np.zeros_like(batch[2])
+        self.recent.append(batch)
+        for total, new in zip((self.predicted, self.labels, self.wrong), batch, strict=True):
+            total += new
+        if len(self.recent) > N_BATCHES:
+            totals = (self.predicted, self.labels, self.wrong)
+            for total, old in zip(totals, self.recent.popleft(), strict=True):
+                total -= old
+        return self.judged() if len(self.recent) == N_BATCHES else None
+
+    def judged(self) -> str | None:
+        """What is said of the batches at hand."""
+        assert self.predicted is not None
+        (spread, top), (label_spread, label_top) = shape(self.predicted), shape(self.labels)
+        if spread < SPREAD * label_spread and top > label_top + SHARE:
+            return (
+                f"class {int(self.predicted.argmax())} has {100 * top:.0f} % of the predictions "
+                f"(labels: at most {100 * label_top:.0f} %), entropy of the predicted classes "
+                f"{spread:.2f} (labels: {label_spread:.2f})"
+            )
+        error, before = 100 * self.wrong / self.labels.sum()
+        if error > before + EXCESS_PCT:
+            return f"error {error:.1f} %, without adapting {before:.1f} %"
+        return None
+
+
+def shape(counts: Integers) -> tuple[float, float]:
+    """Entropy in nats and the largest share of ``counts`` [K]."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum()), float(shares.max())
+
+
+def collapsed_pct(trace: Trace) -> float:
+    """Share of the batches at which the predictions of the last ones had collapsed, in %."""
+    watch = CollapseWatch()
+    ends = np.cumsum(trace.batches["batch_size"])
+    predictions, labels = (
+        np.asarray(trace.samples[name], dtype=np.int64) for name in ("prediction", "label")
+    )
+    found = [
+        watch.add(predictions[end - size : end], labels[end - size : end], trace.n_classes)
+        for end, size in zip(ends, trace.batches["batch_size"], strict=True)
+    ]
+    return 100 * sum(reason is not None for reason in found) / len(found)
+
+
+class CollapseGuard:
+    """An observer that says when a collapse begins, and stops the run if that is asked for.
+
+    Args:
+        stops: raise `CollapsedError`; else it is logged, once.
+        source_wrong: see `CollapseWatch`.
+    """
+
+    def __init__(self, *, stops: bool, source_wrong: NDArray[np.bool_] | None = None) -> None:
+        self.stops, self.source_wrong = stops, source_wrong
+        self.said = False
+
+    def on_start(self, stream: Stream, first_batch: int) -> None:
+        """Begin; a run that goes on in the middle is not compared with the source model."""
+        self.number = first_batch
+        self.watch = CollapseWatch(None if first_batch else self.source_wrong)
+
+    def on_batch(self, batch: Batch, logits: Tensor) -> None:
+        """Judge.
+
+        Raises:
+            CollapsedError: the run is to stop here.
+        """
+        predictions = logits.argmax(1).cpu().numpy()
+        reason = self.watch.add(predictions, batch.y.numpy(), logits.shape[1])
+        self.number += 1
+        if reason is None or self.said:
+            return
+        self.said = True
+        text = f"collapsed by batch {self.number - 1}: {reason}, over the last {N_BATCHES} batches"
+        if self.stops:
+            raise CollapsedError(f"{text}; guard.on_collapse=warn goes on all the same")
+        log.warning("%s", text)
+
+    def on_end(self, trace: Trace) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to do."""

@@ -1,0 +1,1 @@
+"""A data set, a stream and a source model for ctta."""
