@@ -83,7 +83,7 @@ def fastest(groups: Sequence[Sequence[Tensor | None]], narrow_student: bool) -> 
     if len(devices) != 1 or not contiguous(present):
         return "reference"
     kind = devices.pop().type
-    types = {t.dtype for t in present if t.dtype != torch.bool}
+    types = {t.dtype for t in present} - {torch.bool}
     if narrow_student and kind == "cuda" and len(types) == 2:
         first = {t.dtype for t in groups[0] if t is not None}
         known = first == {torch.float32} and types - first <= {*NARROW}
