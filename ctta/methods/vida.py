@@ -63,6 +63,8 @@ class ViDA(Method):
     artefact_depends_on = ("low_rank", "high_rank", "seed", "warmup_epochs", "warmup_lr",
                            "warmup_batch_size")  # fmt: skip
     survives_reset = ("scales",)
+    # Saved with the models, or as the arguments.
+    not_state = Method.not_state | {"weights", "teacher_weights", "branches", "decays"}
 
     def __init__(
         self,
@@ -110,7 +112,12 @@ class ViDA(Method):
         self.model.train().requires_grad_(True)
         self.scales = [1.0, 1.0]
         self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.branches = [*adapters(self.model), *adapters(self.teacher)]
+        self.weights = dict(self.model.named_parameters())
+        self.teacher_weights = dict(self.teacher.named_parameters())
         own, added = other_parameters(self.model), adapter_parameters(self.model)
+        self.decays = dict.fromkeys(own, self.ema_decay)
+        self.decays |= dict.fromkeys(added, self.adapter_ema_decay)
         rates: dict[str, Any] = (
             {} if adapters_lr is None else {"lr": number("adapters_lr", adapters_lr, low=0)}
         )
@@ -119,9 +126,7 @@ class ViDA(Method):
             {"params": [*added.values()], **rates},
         ]
         self.optimizer = make_optimizer(groups, optimizer)
-        self.restore = RandomRestore(
-            dict(self.model.named_parameters()), prob=restore_prob or 0.0, seed=self.seed
-        )
+        self.restore = RandomRestore(self.weights, prob=restore_prob or 0.0, seed=self.seed)
         self.augment: Callable[[Tensor], Tensor] = Augmentation(self.generator)
 
     @torch.enable_grad()
@@ -134,9 +139,7 @@ class ViDA(Method):
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        decays = dict.fromkeys(other_parameters(self.model), self.ema_decay)
-        decays |= dict.fromkeys(adapter_parameters(self.model), self.adapter_ema_decay)
-        self.restore.after_ema(self.teacher, self.model, decays)
+        self.restore.after_ema(self.teacher_weights, self.weights, self.decays)
         self.observe("loss", loss)
         return target
 
@@ -153,12 +156,13 @@ class ViDA(Method):
         high, low = (1 + u, 1 - u) if u >= self.uncertainty_threshold else (1 - u, 1 + u)
         self.scales = [low, high if self.scale_high_rank else 1.0]
         self.observe("uncertainty", uncertainty)
-        self.observe("lambda_high", torch.tensor(high, dtype=torch.float64))
-        self.observe("lambda_low", torch.tensor(low, dtype=torch.float64))
+        if self.observers:
+            self.observe("lambda_high", torch.tensor(high, dtype=torch.float64))
+            self.observe("lambda_low", torch.tensor(low, dtype=torch.float64))
 
     def use_scales(self) -> None:
         """Write the scales into every adapter of student and teacher."""
-        for adapter in (*adapters(self.model), *adapters(self.teacher)):
+        for adapter in self.branches:
             adapter.low_scale, adapter.high_scale = self.scales
 
     @torch.no_grad()

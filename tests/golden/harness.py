@@ -458,14 +458,13 @@ class ReplayedRestore(RandomRestore):
 
     def after_ema(
         self,
-        teacher: torch.nn.Module,
-        student: torch.nn.Module,
+        teacher: Mapping[str, Tensor],
+        student: Mapping[str, Tensor],
         decay: float | Mapping[str, float],
     ) -> None:
-        mine, theirs = dict(teacher.named_parameters()), dict(student.named_parameters())
-        decays = [decay if isinstance(decay, float) else decay[name] for name in mine]
-        ema_(mine.values(), [theirs[name] for name in mine], decays)
-        self(theirs)
+        decays = [decay if isinstance(decay, float) else decay[name] for name in teacher]
+        ema_(teacher.values(), [student[name] for name in teacher], decays)
+        self(student)
 
 
 def check_trained(method: Method, expected: Any) -> None:

@@ -102,7 +102,7 @@ class AnswersViews(ViDA):
 class EmaTwice(ViDA):
     def adapt(self, x):
         target = super().adapt(x)
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
         return target
 
 
