@@ -77,7 +77,9 @@ def watched(watch: Stopwatch, method: Method) -> Iterator[None]:
     ]
     owner = method.method if hasattr(method, "method") else method
     if hasattr(owner, "optimizer"):
-        places.append((type(owner.optimizer), "step"))
+        places += [(type(owner.optimizer), name) for name in ("step", "zero_grad")]
+    if hasattr(owner, "projector"):
+        places.append((owner.projector, "forward"))
     with contextlib.ExitStack() as stack:
         for place, name in places:
             function = watch.around(getattr(place, name))

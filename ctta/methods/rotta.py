@@ -78,7 +78,7 @@ class RoTTA(Method):
         labels = logits.argmax(1).tolist()
         uncertainties = entropy(logits, floor=1e-6).tolist()
         for image, label, uncertainty in zip(x, labels, uncertainties, strict=True):
-            self.memory.add(image.clone(), label, uncertainty)
+            self.memory.add(image, label, uncertainty)
             self.n_seen += 1
             if self.n_seen % self.update_every == 0:
                 self.update()

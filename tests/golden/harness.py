@@ -519,7 +519,7 @@ def memory_column(method: Method, column: str, width: int, x: Tensor) -> Tensor 
         return None
     stream = x.flatten(0, 1)
     values = {
-        "age": lambda item: item.age,
+        "age": memory.age,
         "class": lambda item: item.label,
         "uncertainty": lambda item: item.uncertainty,
         "index": lambda item: int((stream == item.image).flatten(1).all(1).nonzero()[0]),
