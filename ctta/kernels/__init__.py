@@ -73,6 +73,12 @@ def form(*groups: Sequence[Tensor | None], narrow_student: bool = False) -> Modu
     """The form for these tensors; some calls take a narrow student beside a float32 teacher."""
     name = "reference" if _settings["reference"] else fastest(groups, narrow_student)
     _settings["ran"].add(name)
+    return imported(name)
+
+
+@cache
+def imported(name: str) -> ModuleType:
+    """A form, imported at its first use: the compiled one brings its compiler."""
     return importlib.import_module(f"ctta.kernels.{name}")
 
 

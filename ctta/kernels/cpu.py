@@ -30,10 +30,12 @@ LANES = 16  # Philox counters at a time
 BINS = 1 << 11
 SAMPLED = 64  # every such element is looked at to bracket a quantile
 GROUP = 64  # elements between two looks at whether one is inside the bracket
-KEYS = {  # a type, the integer of its bits, and how far up the leading 11 below the sign are
-    torch.float32: (np.float32, np.uint32, 20),
-    torch.float64: (np.float64, np.uint64, 52),
+KINDS = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
+KEYS = {  # the integer of a type's bits, and how far up the leading 11 below the sign are
+    torch.float32: (np.empty(0, np.uint32), np.uint32(20)),
+    torch.float64: (np.empty(0, np.uint64), np.uint64(52)),
 }
+MASKS = np.empty(0, np.bool_)
 
 
 class Table:
@@ -61,14 +63,10 @@ class Table:
         self.groups = groups  # held: an address does not keep its tensor alive
         self.addresses = np.array([[t.data_ptr() for t in g] for g in groups], np.uint64)
         self.sizes = np.array(sizes[0], np.int64)
-        self.kind = np.empty(0, KEYS[groups[0][0].dtype][0])
+        self.kind = KINDS[groups[0][0].dtype]
 
     def __iter__(self) -> Iterator[Array]:
         return iter((self.addresses, self.sizes, self.kind))
-
-    def two(self, decay: float) -> tuple[Any, Any]:
-        """A decay and its complement in the tensors' type."""
-        return self.kind.dtype.type(decay), self.kind.dtype.type(1 - decay)
 
 
 def filled(gradients: Gradients, like: Tensors) -> Tensors:
@@ -93,20 +91,25 @@ def at(address, size, kind):  # type: ignore[no-untyped-def]
 
 
 @for_cpu
-def _ema(addresses, sizes, kind, decays, rests):  # type: ignore[no-untyped-def]
+def two(decay, kind):  # type: ignore[no-untyped-def]
+    """A decay and its complement in the type of ``kind``."""
+    return kind.dtype.type(decay), kind.dtype.type(1 - decay)
+
+
+@for_cpu
+def _ema(addresses, sizes, kind, decays):  # type: ignore[no-untyped-def]
     for k in range(len(sizes)):
         teacher = at(addresses[0, k], sizes[k], kind)
         student = at(addresses[1, k], sizes[k], kind)
-        decay, rest = decays[k], rests[k]
+        decay, rest = two(decays[k], kind)
         for i in range(len(teacher)):
             teacher[i] = teacher[i] * decay + student[i] * rest
 
 
 def ema_(teacher: Tensors, student: Tensors, decays: Sequence[float]) -> None:
-    table, kept = Table(teacher, student), np.array(decays)
-    if len(kept) != len(teacher):
-        raise ValueError(f"expected a decay for each of {len(teacher)} tensors, got {len(kept)}")
-    _ema(*table, kept.astype(table.kind.dtype), (1 - kept).astype(table.kind.dtype))
+    if len(decays) != len(teacher):
+        raise ValueError(f"expected a decay for each of {len(teacher)} tensors, got {len(decays)}")
+    _ema(*Table(teacher, student), np.array(decays, np.float64))
 
 
 @for_cpu
@@ -217,11 +220,15 @@ def _restore_where(addresses, sizes, kind, truth):  # type: ignore[no-untyped-de
 
 
 def restore_where_(parameters: Tensors, start: Tensors, masks: Tensors) -> None:
-    _restore_where(*Table(parameters, start, masks), np.empty(0, np.bool_))
+    _restore_where(*Table(parameters, start, masks), MASKS)
 
 
 @for_cpu
-def _histogram(addresses, sizes, kind, squares, bits, shift, counts):  # type: ignore[no-untyped-def]
+def _ranked(addresses, sizes, kind, integer, shift, n_zeros, low, high):  # type: ignore[no-untyped-def]
+    squares = np.empty(BLOCK, kind.dtype)
+    bits = squares.view(integer.dtype)
+    counts = np.zeros(2 * BINS, np.int64)  # a NaN may carry a sign
+    counts[0] = n_zeros
     for k in range(len(sizes)):
         gradient = at(addresses[0, k], sizes[k], kind)
         for first in range(0, len(gradient), len(squares)):
@@ -230,10 +237,10 @@ def _histogram(addresses, sizes, kind, squares, bits, shift, counts):  # type: i
                 squares[i] = gradient[first + i] * gradient[first + i]
             for i in range(n):
                 counts[bits[i] >> shift] += 1
-
-
-@for_cpu
-def _gather(addresses, sizes, kind, squares, bits, shift, low, high, out, n):  # type: ignore[no-untyped-def]
+    upto = counts.cumsum()
+    first_bin, last_bin = np.searchsorted(upto, low, "right"), np.searchsorted(upto, high, "right")
+    before = upto[first_bin] - counts[first_bin]
+    out, n = np.zeros(upto[last_bin] - before, kind.dtype), n_zeros if first_bin == 0 else 0
     for k in range(len(sizes)):
         gradient = at(addresses[0, k], sizes[k], kind)
         for first in range(0, len(gradient), len(squares)):
@@ -241,10 +248,10 @@ def _gather(addresses, sizes, kind, squares, bits, shift, low, high, out, n):  #
             for i in range(stop):
                 squares[i] = gradient[first + i] * gradient[first + i]
             for i in range(stop):
-                key = bits[i] >> shift
-                if low <= key <= high:
+                if first_bin <= np.int64(bits[i] >> shift) <= last_bin:
                     out[n] = squares[i]
                     n += 1
+    return out, before
 
 
 @for_cpu
@@ -325,25 +332,15 @@ def by_bracket(table: Table, n_all: int, low: int, high: int) -> Array | None:
 
 def by_histogram(table: Table, n_zeros: int, low: int, high: int) -> Array:
     """The squares of two ranks in two reads, whatever their distribution."""
-    floats, integers, up = KEYS[table.groups[0][0].dtype]
-    squares = np.empty(BLOCK, floats)
-    bits, shift = squares.view(integers), integers(up)
-    counts = np.zeros(2 * BINS, np.int64)  # a NaN may carry a sign
-    counts[0] = n_zeros
-    _histogram(*table, squares, bits, shift, counts)
-    upto = counts.cumsum()
-    first, last = np.searchsorted(upto, [low, high], "right")
-    before = int(upto[first] - counts[first])
-    found = np.zeros(int(upto[last]) - before, floats)
-    n = n_zeros if first == 0 else 0
-    _gather(*table, squares, bits, shift, integers(first), integers(last), found, n)
+    found, before = _ranked(*table, *KEYS[table.groups[0][0].dtype], n_zeros, low, high)
     wanted = [low - before, high - before]
     found.partition(wanted)
     return found[wanted]
 
 
 @for_cpu
-def _fisher_restore(addresses, sizes, kind, threshold, decay, rest):  # type: ignore[no-untyped-def]
+def _fisher_restore(addresses, sizes, kind, threshold, decay):  # type: ignore[no-untyped-def]
+    decay, rest = two(decay, kind)
     for k in range(len(sizes)):
         teacher = at(addresses[0, k], sizes[k], kind)
         student = at(addresses[1, k], sizes[k], kind)
@@ -365,11 +362,12 @@ def fisher_restore_(
     decay: float,
 ) -> None:
     table = Table(teacher, student, start, filled(gradients, student))
-    _fisher_restore(*table, threshold.numpy()[()], *table.two(decay))
+    _fisher_restore(*table, threshold.numpy()[()], decay)
 
 
 @for_cpu
-def _fisher_restore_twice(addresses, sizes, kind, threshold, decay, rest):  # type: ignore[no-untyped-def]
+def _fisher_restore_twice(addresses, sizes, kind, threshold, decay):  # type: ignore[no-untyped-def]
+    decay, rest = two(decay, kind)
     for k in range(len(sizes)):
         teacher = at(addresses[0, k], sizes[k], kind)
         student = at(addresses[1, k], sizes[k], kind)
@@ -392,11 +390,12 @@ def fisher_restore_twice_(
     decay: float,
 ) -> None:
     table = Table(teacher, student, start, filled(gradients, student))
-    _fisher_restore_twice(*table, threshold.numpy()[()], *table.two(decay))
+    _fisher_restore_twice(*table, threshold.numpy()[()], decay)
 
 
 @for_cpu
-def _masked_ema(addresses, sizes, kind, threshold, decay, rest):  # type: ignore[no-untyped-def]
+def _masked_ema(addresses, sizes, kind, threshold, decay):  # type: ignore[no-untyped-def]
+    decay, rest = two(decay, kind)
     for k in range(len(sizes)):
         teacher = at(addresses[0, k], sizes[k], kind)
         student = at(addresses[1, k], sizes[k], kind)
@@ -410,11 +409,12 @@ def masked_ema_(
     teacher: Tensors, student: Tensors, gradients: Gradients, threshold: Tensor, decay: float
 ) -> None:
     table = Table(teacher, student, filled(gradients, student))
-    _masked_ema(*table, threshold.numpy()[()], *table.two(decay))
+    _masked_ema(*table, threshold.numpy()[()], decay)
 
 
 @for_cpu
-def _quadratic_prior(addresses, sizes, kind, slope):  # type: ignore[no-untyped-def]
+def _quadratic_prior(addresses, sizes, kind, scale):  # type: ignore[no-untyped-def]
+    slope = kind.dtype.type(2 * scale)
     total, terms = 0.0, np.empty(BLOCK // 2)
     for k in range(len(sizes)):
         gradient = at(addresses[0, k], sizes[k], kind)
@@ -446,6 +446,5 @@ def _quadratic_prior(addresses, sizes, kind, slope):  # type: ignore[no-untyped-
 def quadratic_prior_(
     gradients: Tensors, parameters: Tensors, mean: Tensors, weights: Tensors, scale: float
 ) -> Tensor:
-    table = Table(gradients, parameters, mean, weights)
-    total = _quadratic_prior(*table, table.kind.dtype.type(2 * scale))
+    total = _quadratic_prior(*Table(gradients, parameters, mean, weights), scale)
     return torch.tensor(total, dtype=torch.float64)

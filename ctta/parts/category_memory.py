@@ -42,6 +42,7 @@ class CategoryMemory:
         self, max_memory: int, n_classes: int, *, age_weight: float, uncertainty_weight: float
     ) -> None:
         self.max_memory, self.n_classes = max_memory, n_classes
+        self.most_uncertain = math.log(n_classes)
         self.age_weight, self.uncertainty_weight = age_weight, uncertainty_weight
         self.by_class: list[list[Item]] = [[] for _ in range(n_classes)]
         self.n_insertions = 0
@@ -60,7 +61,7 @@ class CategoryMemory:
     def score(self, age: int, uncertainty: float) -> float:
         """The larger, the sooner it leaves."""
         timely = self.age_weight / (1 + math.exp(-age / self.max_memory))
-        return timely + self.uncertainty_weight * uncertainty / math.log(self.n_classes)
+        return timely + self.uncertainty_weight * uncertainty / self.most_uncertain
 
     def add(self, image: Tensor, label: int, uncertainty: float) -> None:
         """Insert a copy of one sample, if it is worth its place; all that is stored grows older."""
@@ -77,7 +78,8 @@ class CategoryMemory:
                 return True
             largest = max(map(len, self.by_class))
             candidates = [i for own in self.by_class if len(own) == largest for i in own]
-        scores = [self.score(self.age(item), item.uncertainty) for item in candidates]
+        now = self.n_insertions
+        scores = [self.score(now - item.born, item.uncertainty) for item in candidates]
         highest = max(scores)
         if highest <= score:
             return False
