@@ -64,7 +64,7 @@ class ViDA(Method):
                            "warmup_batch_size")  # fmt: skip
     survives_reset = ("scales",)
     # Saved with the models, or as the arguments.
-    not_state = Method.not_state | {"weights", "teacher_weights", "branches", "decays"}
+    not_state = Method.not_state | {"weights", "teacher_weights", "decays"}
 
     def __init__(
         self,
@@ -110,9 +110,10 @@ class ViDA(Method):
             )
         use_batch_statistics(self.model)
         self.model.train().requires_grad_(True)
-        self.scales = [1.0, 1.0]
         self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.branches = [*adapters(self.model), *adapters(self.teacher)]
+        self.scales = [1.0, 1.0]
+        for adapter in (*adapters(self.model), *adapters(self.teacher)):
+            adapter.scales = self.scales  # the list itself, written in place from here on
         self.weights = dict(self.model.named_parameters())
         self.teacher_weights = dict(self.teacher.named_parameters())
         own, added = other_parameters(self.model), adapter_parameters(self.model)
@@ -149,25 +150,18 @@ class ViDA(Method):
 
         The views are seen with the scales of the batch before.
         """
-        self.use_scales()
         views = torch.stack([self.teacher(self.augment(x)) for _ in range(self.n_views)])
         uncertainty = self.uncertainty_factor * views.var(0).mean()
         u = float(uncertainty)
         high, low = (1 + u, 1 - u) if u >= self.uncertainty_threshold else (1 - u, 1 + u)
-        self.scales = [low, high if self.scale_high_rank else 1.0]
+        self.scales[:] = [low, high if self.scale_high_rank else 1.0]
         self.observe("uncertainty", uncertainty)
         if self.observers:
             self.observe("lambda_high", torch.tensor(high, dtype=torch.float64))
             self.observe("lambda_low", torch.tensor(low, dtype=torch.float64))
 
-    def use_scales(self) -> None:
-        """Write the scales into every adapter of student and teacher."""
-        for adapter in self.branches:
-            adapter.low_scale, adapter.high_scale = self.scales
-
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
-        self.use_scales()
         logits: Tensor = self.teacher(x)
         return logits
 
