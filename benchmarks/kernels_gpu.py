@@ -279,7 +279,9 @@ def official_update(method: CoTTA) -> Callable[..., None]:
     def update(teacher: Weights, student: Weights, decay: float) -> None:
         official_ema(list(teacher.values()), list(student.values()))
         start = method.restore.start
-        official_restore([student[name] for name in start], list(start.values()), method.restore.prob)
+        official_restore(
+            [student[name] for name in start], list(start.values()), method.restore.prob
+        )
 
     return update
 

@@ -30,8 +30,13 @@ LANES = 16  # Philox counters at a time
 BINS = 1 << 11
 SAMPLED = 64  # every such element is looked at to bracket a quantile
 GROUP = 64  # elements between two looks at whether one is inside the bracket
-KINDS = {torch.float32: np.empty(0, np.float32), torch.float64: np.empty(0, np.float64)}
-KEYS = {  # the integer of a type's bits, and how far up the leading 11 below the sign are
+# Types as compiled functions are told of them: by an empty array.
+KINDS: dict[torch.dtype, Array] = {
+    torch.float32: np.empty(0, np.float32),
+    torch.float64: np.empty(0, np.float64),
+}
+# The integer of a type's bits, and how far up the leading 11 below the sign are.
+KEYS: dict[torch.dtype, tuple[Array, Any]] = {
     torch.float32: (np.empty(0, np.uint32), np.uint32(20)),
     torch.float64: (np.empty(0, np.uint64), np.uint64(52)),
 }
@@ -268,7 +273,7 @@ def _sample(addresses, sizes, kind):  # type: ignore[no-untyped-def]
 @for_cpu
 def _inside(addresses, sizes, kind, low, high, out):  # type: ignore[no-untyped-def]
     yes, no = np.int32(1), np.int32(0)
-    n_below, n_inside = 0, 0
+    n_below, n_inside = np.int64(0), np.int64(0)
     for k in range(len(sizes)):
         gradient = at(addresses[0, k], sizes[k], kind)
         for first in range(0, len(gradient), GROUP):
@@ -335,7 +340,8 @@ def by_histogram(table: Table, n_zeros: int, low: int, high: int) -> Array:
     found, before = _ranked(*table, *KEYS[table.groups[0][0].dtype], n_zeros, low, high)
     wanted = [low - before, high - before]
     found.partition(wanted)
-    return found[wanted]
+    pair: Array = found[wanted]
+    return pair
 
 
 @for_cpu

@@ -12,7 +12,7 @@ Group = Sequence[Tensor | None]
 
 def contiguous(*groups: Group) -> bool:
     """Whether all tensors lie row by row."""
-    return all([t is None or t.is_contiguous() for group in groups for t in group])
+    return all(t is None or t.is_contiguous() for group in groups for t in group)
 
 
 def in_order_of_memory(*groups: Group) -> list[list[Any]]:
