@@ -26,6 +26,7 @@ from ctta import kernels
 from ctta.kernels import Draw
 from ctta.methods.cotta import CoTTA
 from ctta.models.source import WrappedModel
+from ctta.parts.restore import Weights
 
 DEVICE = torch.device("cuda")
 MODELS = {"ResNet-50": torchvision.models.resnet50, "ViT-B/16": torchvision.models.vit_b_16}
@@ -275,11 +276,12 @@ def official_update(method: CoTTA) -> Callable[..., None]:
     """The moving average and the restoration as a straight form of the official code does them."""
 
     @torch.no_grad()
-    def update(teacher: torch.nn.Module, student: torch.nn.Module, decay: float) -> None:
-        official_ema(list(teacher.parameters()), list(student.parameters()))
-        named = dict(student.named_parameters())
+    def update(teacher: Weights, student: Weights, decay: float) -> None:
+        official_ema(list(teacher.values()), list(student.values()))
         start = method.restore.start
-        official_restore([named[name] for name in start], list(start.values()), method.restore.prob)
+        official_restore(
+            [student[name] for name in start], list(start.values()), method.restore.prob
+        )
 
     return update
 

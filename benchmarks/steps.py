@@ -5,13 +5,19 @@ augmentation and the search of neighbours.
 
 Exclusive process seconds by hooks, one thread, on ResNet-50 (random weights, batch 8, 64x64; bar:
 10 % of the step for methods that move all parameters, 3 % for the others) and on the small CNN of
-the digits (batch 64; bar: 1 ms a step). Values are those of configs/tuned/digits_c.
+the digits (batch 64, ten times the rounds; bar: 1 ms a step). Values are those of
+configs/tuned/digits_c.
+
+"operators" is the part of the overhead that no Python around them can avoid: the torch operators
+that a step runs beside the network (those of the losses, mostly), called once more, one after the
+other, without autograd. "hooks" is what the measurement itself costs, in a step that does nothing.
 """
 
 import argparse
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,6 +28,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from timing import write
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ctta.assets import asset_dir
 from ctta.build import build
@@ -29,11 +36,13 @@ from ctta.data.source import SourceData
 from ctta.methods.base import Method
 from ctta.models.digits import TinyCNN
 from ctta.models.source import SourceModel, WrappedModel
+from ctta.parts import affinity
 from ctta.parts.augment import Augmentation
 from ctta.parts.destroy import Shuffle
 from ctta.parts.memory import FeatureMemory
 
 MOVES_ALL = ("cotta", "petal", "psmt", "vida")
+SMALL_ROUNDS = 10  # of the small CNN, to one of the large network
 SHORT = {  # what is done before the stream is not measured
     "rmt": ["method.warmup_steps=1", "method.source_batch_size=8"],
     "vida": ["method.warmup_epochs=1"],
@@ -77,8 +86,12 @@ def watched(watch: Stopwatch, method: Method) -> Iterator[None]:
     ]
     owner = method.method if hasattr(method, "method") else method
     if hasattr(owner, "optimizer"):
-        places.append((type(owner.optimizer), "step"))
+        places += [(type(owner.optimizer), name) for name in ("step", "zero_grad")]
+    if hasattr(owner, "projector"):
+        places.append((owner.projector, "forward"))  # a network that RMT trains as well
+    searches = {name: watch.around(search) for name, search in affinity.AFFINITIES.items()}
     with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.dict(affinity.AFFINITIES, searches))
         for place, name in places:
             function = watch.around(getattr(place, name))
             stack.enter_context(mock.patch.object(place, name, function))
@@ -104,8 +117,47 @@ def made(name: str, model: SourceModel, x: Tensor) -> Method:
     return method
 
 
+class Operators(TorchDispatchMode):
+    """Takes down the operators that run outside of what a stopwatch is put around."""
+
+    def __init__(self, watch: Stopwatch) -> None:
+        super().__init__()
+        self.watch, self.calls = watch, list[Callable[[], Any]]()
+
+    def __torch_dispatch__(
+        self,
+        operator: Callable[..., Any],
+        types: tuple[type, ...],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        call = partial(operator, *args, **(kwargs or {}))
+        if not self.watch.depth:
+            self.calls.append(call)
+        return call()
+
+
+@torch.no_grad()
+def operators_alone(method: Method, x: Tensor, rounds: int) -> float:
+    """Seconds of the operators beside the network; the method is of no use afterwards."""
+    watch = Stopwatch()
+    with watched(watch, method), Operators(watch) as operators:
+        method(x)
+
+    def once() -> float:
+        method.model(x)  # the caches as a step finds them
+        start = time.process_time()
+        for call in operators.calls:
+            call()
+        return time.process_time() - start
+
+    return min(once() for _ in range(rounds))
+
+
 def step(method: Method, x: Tensor, rounds: int) -> dict[str, float]:
-    """Milliseconds of a step and of its overhead: the round with the least overhead."""
+    """Milliseconds of a step, of its overhead and of the operators therein: the round with the
+    least overhead.
+    """
     method(x)
     found = []
     for _ in range(rounds):
@@ -119,8 +171,23 @@ def step(method: Method, x: Tensor, rounds: int) -> dict[str, float]:
     return {
         "step_ms": 1e3 * whole,
         "overhead_ms": 1e3 * overhead,
+        "operators_ms": 1e3 * operators_alone(method, x, rounds),
         "share_pct": 100 * overhead / whole,
     }
+
+
+def hooks(calls: int = 5, rounds: int = 100) -> float:
+    """Milliseconds that the hooks add to a step with so many hooked calls."""
+
+    def once() -> float:
+        watch = Stopwatch()
+        nothing = watch.around(lambda: None)
+        start = time.process_time()
+        for _ in range(calls):
+            nothing()
+        return time.process_time() - start - watch.seconds
+
+    return 1e3 * min(once() for _ in range(rounds))
 
 
 def main() -> None:
@@ -137,17 +204,20 @@ def main() -> None:
         "small CNN": TinyCNN,
     }
     rows = []
+    print(f"hooks: {hooks():.3f} ms a step of five hooked calls, in every overhead below")
     for model_name, make in models.items():
+        large = model_name == "ResNet-50"
+        rounds = options.rounds if large else SMALL_ROUNDS * options.rounds
         print(f"\n{model_name}, batch {len(inputs[model_name])}")
-        print(f"{'method':10}{'step ms':>10}{'overhead ms':>13}{'share %':>9}{'bar':>8}")
+        print(f"{'method':10}{'step ms':>10}{'overhead ms':>13}{'operators ms':>14}"
+              f"{'share %':>9}{'bar':>8}")  # fmt: skip
         for name in names:
             method = made(name, make(), inputs[model_name])
-            found = step(method, inputs[model_name], options.rounds)
-            large = model_name == "ResNet-50"
+            found = step(method, inputs[model_name], rounds)
             bar = f"{10 if name in MOVES_ALL else 3} %" if large else "1 ms"
             rows.append({"model": model_name, "method": name, **found, "bar": bar})
             print(f"{name:10}{found['step_ms']:10.1f}{found['overhead_ms']:13.2f}"
-                  f"{found['share_pct']:9.1f}{bar:>8}")  # fmt: skip
+                  f"{found['operators_ms']:14.2f}{found['share_pct']:9.1f}{bar:>8}")  # fmt: skip
     write("steps", rows, options.json)
 
 

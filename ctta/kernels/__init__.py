@@ -73,6 +73,12 @@ def form(*groups: Sequence[Tensor | None], narrow_student: bool = False) -> Modu
     """The form for these tensors; some calls take a narrow student beside a float32 teacher."""
     name = "reference" if _settings["reference"] else fastest(groups, narrow_student)
     _settings["ran"].add(name)
+    return imported(name)
+
+
+@cache
+def imported(name: str) -> ModuleType:
+    """A form, imported at its first use: the compiled one brings its compiler."""
     return importlib.import_module(f"ctta.kernels.{name}")
 
 
@@ -83,7 +89,7 @@ def fastest(groups: Sequence[Sequence[Tensor | None]], narrow_student: bool) -> 
     if len(devices) != 1 or not contiguous(present):
         return "reference"
     kind = devices.pop().type
-    types = {t.dtype for t in present if t.dtype != torch.bool}
+    types = {t.dtype for t in present} - {torch.bool}
     if narrow_student and kind == "cuda" and len(types) == 2:
         first = {t.dtype for t in groups[0] if t is not None}
         known = first == {torch.float32} and types - first <= {*NARROW}

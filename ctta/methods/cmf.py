@@ -73,4 +73,5 @@ class CMF(LikelihoodRatio):
         if gain < 1:
             kernels.ema_(hidden, self.trained.values(), gain)
         kernels.ema_(self.trained.values(), hidden, self.student_decay)
-        self.observe("beta", torch.tensor(gain, dtype=torch.float64))
+        if self.observers:
+            self.observe("beta", torch.tensor(gain, dtype=torch.float64))

@@ -36,6 +36,8 @@ class CoTTA(Method):
 
     paper = "arXiv 2203.13591"
     version = 3  # 1 rounded the moving average twice, 2 drew its masks from a generator
+    # Saved with the models.
+    not_state = Method.not_state | {"trained", "weights", "teacher_weights"}
 
     def __init__(
         self,
@@ -58,9 +60,11 @@ class CoTTA(Method):
         use_batch_statistics(self.model)
         self.teacher = copy.deepcopy(self.model).requires_grad_(False)
         self.anchor = copy.deepcopy(self.teacher)
-        trained = named_weights_and_biases(self.model)
-        self.optimizer = make_optimizer(trained.values(), optimizer)
-        self.restore = RandomRestore(trained, prob=restore_prob, seed=self.seed)
+        self.trained = named_weights_and_biases(self.model)
+        self.weights = dict(self.model.named_parameters())
+        self.teacher_weights = dict(self.teacher.named_parameters())
+        self.optimizer = make_optimizer(self.trained.values(), optimizer)
+        self.restore = RandomRestore(self.trained, prob=restore_prob, seed=self.seed)
         self.augment: Callable[[Tensor], Tensor] = Augmentation(self.generator)
 
     @torch.enable_grad()
@@ -71,7 +75,7 @@ class CoTTA(Method):
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self.restore.after_ema(self.teacher, self.model, self.ema_decay)
+        self.restore.after_ema(self.teacher_weights, self.weights, self.ema_decay)
         self.observe("student_logits", logits)
         self.observe("loss", loss)
         return target

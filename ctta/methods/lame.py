@@ -90,7 +90,8 @@ class LAME(Method):
             energies.append(energy)
             if iteration > 1 and abs(energy - energies[-2]) <= self.tolerance * abs(energies[-2]):
                 break
-        padding = [float("nan")] * (self.max_iterations - len(energies))
-        self.observe("n_iter", torch.tensor(len(energies)))
-        self.observe("energy", torch.tensor(energies + padding, dtype=torch.float64))
+        if self.observers:
+            padding = [float("nan")] * (self.max_iterations - len(energies))
+            self.observe("n_iter", torch.tensor(len(energies)))
+            self.observe("energy", torch.tensor(energies + padding, dtype=torch.float64))
         return y

@@ -78,12 +78,15 @@ class LikelihoodRatio(Method):
         decay = self.prob_ema_decay
         self.class_probs_ema = decay * self.class_probs_ema + (1 - decay) * probs.mean(0)
         ratio = soft_likelihood_ratio(logits)
-        loss = (weights * ratio)[kept].sum() / self.nominal_batch_size
+        chosen = kept.nonzero()[:, 0]
+        loss = (weights * ratio)[chosen].sum() / self.nominal_batch_size
         if self.consistency:
-            views: Tensor = self.model(self.augment(x[kept]))
-            distance = symmetric_cross_entropy(views, logits[kept])  # both sides learn
-            loss = loss + (weights[kept] * distance).sum() / self.nominal_batch_size
-            self.observe("sce", torch.full_like(weights, torch.nan).masked_scatter(kept, distance))
+            views: Tensor = self.model(self.augment(x.index_select(0, chosen)))
+            distance = symmetric_cross_entropy(views, logits[chosen])  # both sides learn
+            loss = loss + (weights[chosen] * distance).sum() / self.nominal_batch_size
+            if self.observers:
+                every = torch.full_like(weights, torch.nan)
+                self.observe("sce", every.masked_scatter(kept, distance))
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -112,7 +115,7 @@ class LikelihoodRatio(Method):
 
 def to_unit_range(values: Tensor) -> Tensor:
     """Shifted and scaled to [0,1]; equal values become 0."""
-    low, high = values.min(), values.max()
+    low, high = values.aminmax()
     return (values - low) / (high - low).clamp_min(torch.finfo(values.dtype).tiny)
 
 

@@ -12,7 +12,6 @@ from ctta.methods.base import Artefact
 from ctta.methods.cotta import CoTTA
 from ctta.models.source import SourceModel
 from ctta.parts.arguments import count, fraction, number, one_of
-from ctta.parts.batch_norm import named_weights_and_biases
 from ctta.parts.fisher_mask import FisherMask
 from ctta.parts.posterior import SwagRecipe, fit_posterior
 from ctta.parts.prior import pull_
@@ -71,8 +70,7 @@ class PETAL(CoTTA):
         self.prior_weight = number("prior_weight", prior_weight, low=0)
         self.prior_damping = number("prior_damping", prior_damping, low=0)
         self.source_model: SourceModel | None = model  # with its statistics, until it is prepared
-        named = dict(self.model.named_parameters())
-        self.prior_mean = {name: p.detach().clone() for name, p in named.items()}
+        self.prior_mean = {name: p.detach().clone() for name, p in self.weights.items()}
         self.prior_variance = {name: torch.ones_like(p) for name, p in self.prior_mean.items()}
         self.precision: dict[str, Tensor] | None = None  # of the prior; from its variance
 
@@ -84,14 +82,14 @@ class PETAL(CoTTA):
         self.optimizer.zero_grad()
         divergence.backward()  # type: ignore[no-untyped-call]
         pull = self.pull()
-        trained = named_weights_and_biases(self.model)
         mask = None
         if self.fisher_quantile is not None:
-            mask = FisherMask(trained, self.fisher_quantile)
+            mask = FisherMask(self.trained, self.fisher_quantile)
         self.optimizer.step()
         self.move(mask)
         self.observe("student_logits", logits)
-        self.observe("loss", divergence + self.prior_weight * pull)
+        if self.observers:
+            self.observe("loss", divergence + self.prior_weight * pull)
         self.observe("loss_H", divergence)
         self.observe("loss_reg", pull)
         return target
@@ -103,15 +101,14 @@ class PETAL(CoTTA):
         if self.precision is None:
             spread = {n: v + self.prior_damping for n, v in self.prior_variance.items()}
             self.precision = {name: 1 / value for name, value in spread.items()}
-        parameters = dict(self.model.named_parameters())
-        return pull_(parameters, self.prior_mean, self.precision, self.prior_weight / 2) / 2
+        return pull_(self.weights, self.prior_mean, self.precision, self.prior_weight / 2) / 2
 
     def move(self, mask: FisherMask | None) -> None:
         """The teacher follows; masked weights of the student go back to its start."""
         if mask is None:
-            self.restore.after_ema(self.teacher, self.model, self.ema_decay)
+            self.restore.after_ema(self.teacher_weights, self.weights, self.ema_decay)
             return
-        mask.after_ema(self.teacher, self.model, self.restore.start, self.ema_decay)
+        mask.after_ema(self.teacher_weights, self.weights, self.restore.start, self.ema_decay)
         if self.observers:
             self.observe("fim", mask.squares)
             self.observe("fim_threshold", mask.threshold)

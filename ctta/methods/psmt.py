@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ctta.data.source import SourceData
 from ctta.methods.base import Artefact, Method
@@ -48,7 +48,9 @@ class PSMT(Method):
     version = 2  # 1 added the penalty before the backward pass
     uses_source_data = True
     artefact_depends_on = ("source_batch_size", "source_samples", "seed")
-    not_state = Method.not_state | {"fisher", "anchor"}  # neither moves along the stream
+    not_state = Method.not_state | {
+        "fisher", "anchor",  # neither moves along the stream
+        "trained", "weights", "teacher_weights"}  # saved with the models  # fmt: skip
 
     def __init__(
         self,
@@ -75,10 +77,12 @@ class PSMT(Method):
         self.model.eval().requires_grad_(True)
         use_batch_statistics(self.model)
         self.teacher = copy.deepcopy(self.model).requires_grad_(False)
-        trained = named_weights_and_biases(self.model)
-        self.anchor = {name: p.detach().clone() for name, p in trained.items()}
+        self.trained = named_weights_and_biases(self.model)
+        self.weights = dict(self.model.named_parameters())
+        self.teacher_weights = dict(self.teacher.named_parameters())
+        self.anchor = {name: p.detach().clone() for name, p in self.trained.items()}
         self.fisher = {name: torch.zeros_like(p) for name, p in self.anchor.items()}
-        self.optimizer = make_optimizer(trained.values(), optimizer)
+        self.optimizer = make_optimizer(self.trained.values(), optimizer)
         self.augment: Callable[[Tensor], Tensor] = Augmentation(self.generator)
 
     @torch.enable_grad()
@@ -88,31 +92,32 @@ class PSMT(Method):
         divergence = symmetric_cross_entropy(logits, target).mean()
         self.optimizer.zero_grad()
         divergence.backward()  # type: ignore[no-untyped-call]
-        trained = named_weights_and_biases(self.model)
-        penalty = self.penalty(trained)
+        penalty = self.penalty()
         share = self.fisher_quantile
-        mask = FisherMask(trained, share if self.variant == "official" else 1 - share)
+        mask = FisherMask(self.trained, share if self.variant == "official" else 1 - share)
         self.optimizer.step()
         self.move(mask)
-        self.observe("loss", divergence + penalty)
+        if self.observers:
+            self.observe("loss", divergence + penalty)
         self.observe("threshold", mask.threshold)
         self.observe("student_logits", logits)
         self.observe("teacher_logits", target)
         return target + logits
 
-    def penalty(self, trained: Mapping[str, nn.Parameter]) -> Tensor:
+    def penalty(self) -> Tensor:
         """``lambda sum F (theta - theta0)^2``; its gradient is added to the parameters' own."""
         weight = self.fisher_weight
-        return weight * pull_(trained, self.anchor, self.fisher, weight)
+        return weight * pull_(self.trained, self.anchor, self.fisher, weight)
 
     def move(self, mask: FisherMask) -> None:
         """Official: the teacher moves, the least important weights of both go back, the teacher's
         others move once more. Paper: the teacher's less important weights move.
         """
         if self.variant == "official":
-            mask.after_ema(self.teacher, self.model, self.anchor, self.ema_decay, twice=True)
+            teacher, student = self.teacher_weights, self.weights
+            mask.after_ema(teacher, student, self.anchor, self.ema_decay, twice=True)
         else:
-            mask.ema_(self.teacher, self.ema_decay)
+            mask.ema_(self.teacher_weights, self.ema_decay)
         if self.observers:
             for name, chosen in mask.by_name().items():
                 self.observe(f"mask/{name}", chosen)
@@ -125,7 +130,7 @@ class PSMT(Method):
     def artefact(self, source: SourceData) -> Artefact:
         chosen = source.drawn(self.source_samples, seed=self.seed)
         images = (x.to(self.device) for x, _ in chosen.batches(self.source_batch_size))
-        return dict(source_fisher(self.model, named_weights_and_biases(self.model), images))
+        return dict(source_fisher(self.model, self.trained, images))
 
     def install(self, artefact: Artefact, source: SourceData) -> None:
         for name, value in artefact.items():

@@ -57,7 +57,8 @@ class RMT(Method):
     artefact_depends_on = ("optimizer", "ema_decay", "warmup_steps", "source_batch_size",
                            "shuffle_source", "seed")  # fmt: skip
     survives_reset = ("source_batches",)
-    not_state = Method.not_state | {"prototypes"}  # never moves
+    # The prototypes never move, the rest is saved with the models.
+    not_state = Method.not_state | {"prototypes", "weights", "teacher_weights"}
 
     def __init__(
         self,
@@ -87,6 +88,8 @@ class RMT(Method):
         self.model.eval().requires_grad_(True)
         use_batch_statistics(self.model)
         self.teacher = copy.deepcopy(self.model).requires_grad_(False)
+        self.weights = dict(self.model.named_parameters())
+        self.teacher_weights = dict(self.teacher.named_parameters())
         width = self.model.n_features
         self.projector: nn.Module = nn.Identity()
         if projection_dim is not None:
@@ -142,7 +145,7 @@ class RMT(Method):
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:

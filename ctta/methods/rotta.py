@@ -39,6 +39,7 @@ class RoTTA(Method):
 
     paper = "arXiv 2303.13899"
     version = 1
+    not_state = Method.not_state | {"weights", "teacher_weights"}  # saved with the models
 
     def __init__(
         self,
@@ -60,6 +61,8 @@ class RoTTA(Method):
         self.model.eval()
         trained = norm_affine(self.model)
         self.teacher = copy.deepcopy(self.model).requires_grad_(False)
+        self.weights = dict(self.model.named_parameters())
+        self.teacher_weights = dict(self.teacher.named_parameters())
         self.optimizer = make_optimizer(trained.values(), optimizer)
         self.memory = CategoryMemory(
             count("max_memory", max_memory),
@@ -75,7 +78,7 @@ class RoTTA(Method):
         labels = logits.argmax(1).tolist()
         uncertainties = entropy(logits, floor=1e-6).tolist()
         for image, label, uncertainty in zip(x, labels, uncertainties, strict=True):
-            self.memory.add(image.clone(), label, uncertainty)
+            self.memory.add(image, label, uncertainty)
             self.n_seen += 1
             if self.n_seen % self.update_every == 0:
                 self.update()
@@ -94,7 +97,7 @@ class RoTTA(Method):
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
         self.model.eval()
         self.teacher.eval()
         self.observe("loss", loss)

@@ -92,9 +92,10 @@ class SAR(Method):
         norm = torch.stack([g.norm() for g in gradients]).norm()
         self.observe("grad_norm", norm)
         start = [p.detach().clone() for p in parameters]
+        rate = self.radius / (norm + 1e-12)
         with torch.no_grad():
             for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.add_(gradient * (self.radius / (norm + 1e-12)))
+                parameter.add_(gradient * rate)
         return start
 
     @torch.no_grad()

@@ -63,6 +63,8 @@ class ViDA(Method):
     artefact_depends_on = ("low_rank", "high_rank", "seed", "warmup_epochs", "warmup_lr",
                            "warmup_batch_size")  # fmt: skip
     survives_reset = ("scales",)
+    # Saved with the models, or as the arguments.
+    not_state = Method.not_state | {"weights", "teacher_weights", "decays"}
 
     def __init__(
         self,
@@ -108,9 +110,15 @@ class ViDA(Method):
             )
         use_batch_statistics(self.model)
         self.model.train().requires_grad_(True)
-        self.scales = [1.0, 1.0]
         self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.scales = [1.0, 1.0]
+        for adapter in (*adapters(self.model), *adapters(self.teacher)):
+            adapter.scales = self.scales  # the list itself, written in place from here on
+        self.weights = dict(self.model.named_parameters())
+        self.teacher_weights = dict(self.teacher.named_parameters())
         own, added = other_parameters(self.model), adapter_parameters(self.model)
+        self.decays = dict.fromkeys(own, self.ema_decay)
+        self.decays |= dict.fromkeys(added, self.adapter_ema_decay)
         rates: dict[str, Any] = (
             {} if adapters_lr is None else {"lr": number("adapters_lr", adapters_lr, low=0)}
         )
@@ -119,9 +127,7 @@ class ViDA(Method):
             {"params": [*added.values()], **rates},
         ]
         self.optimizer = make_optimizer(groups, optimizer)
-        self.restore = RandomRestore(
-            dict(self.model.named_parameters()), prob=restore_prob or 0.0, seed=self.seed
-        )
+        self.restore = RandomRestore(self.weights, prob=restore_prob or 0.0, seed=self.seed)
         self.augment: Callable[[Tensor], Tensor] = Augmentation(self.generator)
 
     @torch.enable_grad()
@@ -134,9 +140,7 @@ class ViDA(Method):
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        decays = dict.fromkeys(other_parameters(self.model), self.ema_decay)
-        decays |= dict.fromkeys(adapter_parameters(self.model), self.adapter_ema_decay)
-        self.restore.after_ema(self.teacher, self.model, decays)
+        self.restore.after_ema(self.teacher_weights, self.weights, self.decays)
         self.observe("loss", loss)
         return target
 
@@ -146,24 +150,18 @@ class ViDA(Method):
 
         The views are seen with the scales of the batch before.
         """
-        self.use_scales()
         views = torch.stack([self.teacher(self.augment(x)) for _ in range(self.n_views)])
         uncertainty = self.uncertainty_factor * views.var(0).mean()
         u = float(uncertainty)
         high, low = (1 + u, 1 - u) if u >= self.uncertainty_threshold else (1 - u, 1 + u)
-        self.scales = [low, high if self.scale_high_rank else 1.0]
+        self.scales[:] = [low, high if self.scale_high_rank else 1.0]
         self.observe("uncertainty", uncertainty)
-        self.observe("lambda_high", torch.tensor(high, dtype=torch.float64))
-        self.observe("lambda_low", torch.tensor(low, dtype=torch.float64))
-
-    def use_scales(self) -> None:
-        """Write the scales into every adapter of student and teacher."""
-        for adapter in (*adapters(self.model), *adapters(self.teacher)):
-            adapter.low_scale, adapter.high_scale = self.scales
+        if self.observers:
+            self.observe("lambda_high", torch.tensor(high, dtype=torch.float64))
+            self.observe("lambda_low", torch.tensor(low, dtype=torch.float64))
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
-        self.use_scales()
         logits: Tensor = self.teacher(x)
         return logits
 

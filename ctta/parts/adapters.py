@@ -31,8 +31,7 @@ class Adapted(nn.Module):
         generator: of the down projections, N(0, 1/rank^2) in standard deviation.
 
     Attributes:
-        low_scale: s_low; not a parameter.
-        high_scale: s_high; not a parameter.
+        scales: [s_low, s_high], not parameters; a method may give its adapters one list in common.
     """
 
     def __init__(
@@ -47,14 +46,15 @@ class Adapted(nn.Module):
         self.linear_vida = layer
         self.vida_down, self.vida_up = branch(layer, low_rank, generator)
         self.vida_down2, self.vida_up2 = branch(layer, high_rank, generator)
-        self.low_scale = self.high_scale = 1.0
+        self.scales = [1.0, 1.0]
 
     def forward(self, x: Tensor) -> Tensor:
         """As the layer's own, with the branches added."""
         low: Tensor = self.vida_up(self.vida_down(x))
         high: Tensor = self.vida_up2(self.vida_down2(x))
         plain: Tensor = self.linear_vida(x)
-        return plain + low * self.low_scale + high * self.high_scale
+        low_scale, high_scale = self.scales
+        return plain + low * low_scale + high * high_scale
 
 
 def branch(

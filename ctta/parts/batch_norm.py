@@ -11,11 +11,36 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
+AFTERWARDS = ["drop", "act"]  # the children of timm's BatchNormAct2d, in the order of its forward
 
 
 def batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
     """The BatchNorm2d layers in order."""
     return [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+def turn_into(layer: _BatchNorm, cls: type[_BatchNorm]) -> None:
+    """Give a batch norm another way to normalise; names, weights and statistics stay.
+
+    Raises:
+        ValueError: a layer whose own forward, which would be lost, is not that of a batch norm of
+            torch, or of timm with its dropout and activation.
+    """
+    children = [name for name, _ in layer.named_children()]
+    own = type(layer).forward is not _BatchNorm.forward
+    if own and children != AFTERWARDS and not isinstance(layer, cls):
+        raise ValueError(
+            f"expected batch norms of torch or timm, got a {type(layer).__name__} with a forward "
+            "of its own, which would be lost; put a torch.nn.BatchNorm2d in its place"
+        )
+    layer.__class__ = cls
+
+
+def finished(layer: nn.Module, x: Tensor) -> Tensor:
+    """What timm's BatchNormAct2d does to what it has normalised; nothing for torch's layers."""
+    for child in layer.children():
+        x = child(x)
+    return x
 
 
 class OwnBatchNorm1d(nn.BatchNorm1d):
@@ -25,7 +50,7 @@ class OwnBatchNorm1d(nn.BatchNorm1d):
     def forward(self, x: Tensor) -> Tensor:
         """x [B,C] or [B,C,L] -> the same."""
         single = x.numel() == x.shape[1]
-        return F.batch_norm(
+        x = F.batch_norm(
             x,
             self.running_mean if single else None,
             self.running_var if single else None,
@@ -34,6 +59,7 @@ class OwnBatchNorm1d(nn.BatchNorm1d):
             training=not single,
             eps=self.eps,
         )
+        return finished(self, x)
 
 
 def use_batch_statistics(model: nn.Module) -> None:
@@ -48,7 +74,7 @@ def use_batch_statistics(model: nn.Module) -> None:
         layer.running_mean = layer.running_var = layer.num_batches_tracked = None
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d):
-            module.__class__ = OwnBatchNorm1d
+            turn_into(module, OwnBatchNorm1d)
 
 
 def norm_only(
@@ -115,7 +141,7 @@ class MixedBatchNorm2d(nn.BatchNorm2d):
         share = self.batch_share
         assert self.running_mean is not None
         assert self.running_var is not None
-        return F.batch_norm(
+        x = F.batch_norm(
             x,
             (1 - share) * self.running_mean + share * mean,
             (1 - share) * self.running_var + share * variance,
@@ -124,12 +150,13 @@ class MixedBatchNorm2d(nn.BatchNorm2d):
             training=False,
             eps=self.eps,
         )
+        return finished(self, x)
 
 
 def mix_statistics(model: nn.Module, batch_share: float) -> None:
-    """Turn every BatchNorm2d into the mixed form, keeping names, weights and statistics."""
+    """Turn every BatchNorm2d into the mixed form; see `turn_into`."""
     for layer in batch_norms(model):
-        layer.__class__ = MixedBatchNorm2d
+        turn_into(layer, MixedBatchNorm2d)
         assert isinstance(layer, MixedBatchNorm2d)
         layer.batch_share = batch_share
 
@@ -157,7 +184,9 @@ class RobustBatchNorm(_BatchNorm):
         # Written out: F.batch_norm takes statistics as constants.
         shape = (1, -1) + (1,) * (x.ndim - 2)
         x = (x - mean.view(shape)) / (variance.view(shape) + self.eps).sqrt()
-        return x * self.weight.view(shape) + self.bias.view(shape) if self.affine else x
+        if self.affine:
+            x = x * self.weight.view(shape) + self.bias.view(shape)
+        return finished(self, x)
 
 
 class RobustBatchNorm1d(RobustBatchNorm, nn.BatchNorm1d):
@@ -169,12 +198,12 @@ class RobustBatchNorm2d(RobustBatchNorm, nn.BatchNorm2d):
 
 
 def use_robust_statistics(model: nn.Module, momentum: float) -> None:
-    """Turn every batch norm into the robust form, keeping names, weights and statistics."""
+    """Turn every batch norm into the robust form; see `turn_into`."""
     for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm1d):
-            layer.__class__, layer.momentum = RobustBatchNorm1d, momentum
-        elif isinstance(layer, nn.BatchNorm2d):
-            layer.__class__, layer.momentum = RobustBatchNorm2d, momentum
+        if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            wide = isinstance(layer, nn.BatchNorm2d)
+            turn_into(layer, RobustBatchNorm2d if wide else RobustBatchNorm1d)
+            layer.momentum = momentum
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass
+@dataclass(eq=False)
 class Item:
     """One stored sample.
 
@@ -19,13 +19,13 @@ class Item:
         image: [C,H,W].
         label: its pseudo-label.
         uncertainty: entropy of the prediction when it came.
-        age: insertions since then, its own included.
+        born: insertions before its own.
     """
 
     image: Tensor
     label: int
     uncertainty: float
-    age: int
+    born: int
 
 
 class CategoryMemory:
@@ -42,8 +42,10 @@ class CategoryMemory:
         self, max_memory: int, n_classes: int, *, age_weight: float, uncertainty_weight: float
     ) -> None:
         self.max_memory, self.n_classes = max_memory, n_classes
+        self.most_uncertain = math.log(n_classes)
         self.age_weight, self.uncertainty_weight = age_weight, uncertainty_weight
         self.by_class: list[list[Item]] = [[] for _ in range(n_classes)]
+        self.n_insertions = 0
 
     def __len__(self) -> int:
         return sum(map(len, self.by_class))
@@ -52,34 +54,37 @@ class CategoryMemory:
         """Classes ascending, inside a class in the order of insertion."""
         return [item for own in self.by_class for item in own]
 
+    def age(self, item: Item) -> int:
+        """Insertions since it came, its own included."""
+        return self.n_insertions - item.born
+
     def score(self, age: int, uncertainty: float) -> float:
         """The larger, the sooner it leaves."""
         timely = self.age_weight / (1 + math.exp(-age / self.max_memory))
-        return timely + self.uncertainty_weight * uncertainty / math.log(self.n_classes)
+        return timely + self.uncertainty_weight * uncertainty / self.most_uncertain
 
     def add(self, image: Tensor, label: int, uncertainty: float) -> None:
-        """Insert one sample, if it is worth its place; all that is stored grows older."""
+        """Insert a copy of one sample, if it is worth its place; all that is stored grows older."""
         if self.has_room(label, self.score(0, uncertainty)):
-            self.by_class[label].append(Item(image, label, uncertainty, 0))
-        for item in self.items():
-            item.age += 1
+            item = Item(image.clone(), label, uncertainty, self.n_insertions)
+            self.by_class[label].append(item)
+        self.n_insertions += 1
 
     def has_room(self, label: int, score: float) -> bool:
         """Whether a sample of that class and score gets in; makes room for it if need be."""
-        sizes = [len(own) for own in self.by_class]
-        if sizes[label] < self.max_memory / self.n_classes:
-            if sum(sizes) < self.max_memory:
+        candidates = self.by_class[label]
+        if len(candidates) < self.max_memory / self.n_classes:
+            if len(self) < self.max_memory:
                 return True
-            crowded = [k for k, size in enumerate(sizes) if size == max(sizes)]
-        else:
-            crowded = [label]
-        candidates = [item for k in crowded for item in self.by_class[k]]
-        scores = [self.score(item.age, item.uncertainty) for item in candidates]
-        if max(scores) <= score:
+            largest = max(map(len, self.by_class))
+            candidates = [i for own in self.by_class if len(own) == largest for i in own]
+        now = self.n_insertions
+        scores = [self.score(now - item.born, item.uncertainty) for item in candidates]
+        highest = max(scores)
+        if highest <= score:
             return False
-        worst = candidates[len(scores) - 1 - scores[::-1].index(max(scores))]  # of equals the last
-        own = self.by_class[worst.label]
-        own.pop(next(place for place, item in enumerate(own) if item is worst))
+        worst = candidates[len(scores) - 1 - scores[::-1].index(highest)]  # of equals the last
+        self.by_class[worst.label].remove(worst)
         return True
 
     def images(self) -> Tensor:
@@ -88,7 +93,7 @@ class CategoryMemory:
 
     def age_weights(self) -> Tensor:
         """``exp(-a) / (1 + exp(-a))``, a = age/N, float32 [M] as in the official code."""
-        a = torch.tensor([i.age / self.max_memory for i in self.items()], dtype=torch.float32)
+        a = torch.tensor([self.age(i) / self.max_memory for i in self.items()], dtype=torch.float32)
         return (-a).exp() / (1 + (-a).exp())
 
     def state_dict(self) -> dict[str, Any]:
@@ -98,12 +103,12 @@ class CategoryMemory:
             "images": [item.image for item in items],
             "labels": [item.label for item in items],
             "uncertainties": [item.uncertainty for item in items],
-            "ages": [item.age for item in items],
+            "ages": [self.age(item) for item in items],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Hold the saved items."""
-        self.by_class = [[] for _ in range(self.n_classes)]
+        self.by_class, self.n_insertions = [[] for _ in range(self.n_classes)], 0
         columns = (state[name] for name in ("images", "labels", "uncertainties", "ages"))
-        for item in map(Item, *columns):
-            self.by_class[item.label].append(item)
+        for image, label, uncertainty, age in zip(*columns, strict=True):
+            self.by_class[label].append(Item(image, label, uncertainty, born=-age))

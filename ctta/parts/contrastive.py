@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +21,17 @@ def contrastive_loss(features: Tensor, projector: nn.Module, temperature: float)
     """
     n_views = features.shape[1]
     z = F.normalize(projector(features.flatten(0, 1)))
-    sample = torch.arange(len(z), device=z.device) // n_views
-    oneself = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    similarity = (z @ z.T / temperature).masked_fill(oneself, -math.inf)
-    log_share = similarity - similarity.logsumexp(1, keepdim=True)
-    positive = (sample[:, None] == sample) & ~oneself
-    return -log_share[positive].view(len(z), n_views - 1).mean(1).mean()
+    similarity = (z @ z.T / temperature).fill_diagonal_(-math.inf)
+    positives = similarity.gather(1, other_views(len(z), n_views, z.device))
+    return (similarity.logsumexp(1, keepdim=True) - positives).mean(1).mean()
+
+
+@lru_cache(maxsize=4)
+def other_views(n_rows: int, n_views: int, device: torch.device) -> Tensor:
+    """For each of the rows, ``n_views`` a sample, the sample's others: [n_rows, n_views - 1]."""
+    row = torch.arange(n_rows, device=device)[:, None]
+    view = row % n_views
+    return row - view + (view + torch.arange(1, n_views, device=device)) % n_views
 
 
 def make_projector(width: int, projection: int, generator: torch.Generator) -> nn.Sequential:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ctta import kernels
-from ctta.parts.restore import ema_except_
+from ctta.parts.restore import Weights, ema_except_
 
 
 class FisherMask:
@@ -32,9 +32,9 @@ class FisherMask:
 
     def after_ema(
         self,
-        teacher: nn.Module,
-        student: nn.Module,
-        start: Mapping[str, Tensor],
+        teacher: Weights,
+        student: Weights,
+        start: Weights,
         decay: float,
         *,
         twice: bool = False,
@@ -42,14 +42,13 @@ class FisherMask:
         """The teacher moves by ``decay``; then masked elements of the student are put back.
 
         Args:
-            teacher: moved in place.
-            student: the parameters' owner.
+            teacher: all its parameters by name, moved in place.
+            student: all its parameters; those of the mask are among them.
             start: by name, what masked elements go back to.
             twice: the teacher moves once more, and is put back with the student.
         """
-        mine = dict(teacher.named_parameters())
         kernels.fisher_restore_(
-            [mine[name] for name in self.parameters],
+            [teacher[name] for name in self.parameters],
             self.parameters.values(),
             [start[name] for name in self.parameters],
             self.gradients,
@@ -60,11 +59,10 @@ class FisherMask:
         for _ in range(2 if twice else 1):
             ema_except_(teacher, student, self.parameters, decay)
 
-    def ema_(self, teacher: nn.Module, decay: float) -> None:
+    def ema_(self, teacher: Weights, decay: float) -> None:
         """The teacher's masked elements move by ``decay``, its others stay."""
-        mine = dict(teacher.named_parameters())
         kernels.masked_ema_(
-            [mine[name] for name in self.parameters],
+            [teacher[name] for name in self.parameters],
             self.parameters.values(),
             self.gradients,
             self.threshold,

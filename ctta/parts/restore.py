@@ -1,26 +1,31 @@
-"""Moving averages of models, and stochastic restoration."""
+"""Moving averages of models, and stochastic restoration.
+
+Models come as their named parameters, which a method gathers once: on a small model a walk costs
+more than the update.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 
 from torch import Tensor, nn
 
 from ctta import kernels
 from ctta.parts.arguments import fraction
 
-
-def ema_(teacher: nn.Module, student: nn.Module, decay: float) -> None:
-    """``teacher <- decay teacher + (1-decay) student`` over all parameters, no buffers."""
-    kernels.ema_(teacher.parameters(), student.parameters(), decay)
+Weights = Mapping[str, Tensor]
 
 
-def ema_except_(teacher: nn.Module, student: nn.Module, names: Iterable[str], decay: float) -> None:
+def ema_(teacher: Weights, student: Weights, decay: float) -> None:
+    """``teacher <- decay teacher + (1-decay) student``, name by name."""
+    kernels.ema_(teacher.values(), [student[name] for name in teacher], decay)
+
+
+def ema_except_(teacher: Weights, student: Weights, names: Container[str], decay: float) -> None:
     """`ema_` of the parameters that are not among ``names``."""
-    left_out, mine = set(names), dict(teacher.named_parameters())
-    rest = {n: p for n, p in student.named_parameters() if n not in left_out}
+    rest = [name for name in teacher if name not in names]
     if rest:
-        kernels.ema_([mine[name] for name in rest], rest.values(), decay)
+        kernels.ema_([teacher[n] for n in rest], [student[n] for n in rest], decay)
 
 
 class RandomRestore:
@@ -49,13 +54,13 @@ class RandomRestore:
         self.step += 1
         return kernels.Draw(self.prob, self.seed, self.step - 1)
 
-    def __call__(self, parameters: Mapping[str, Tensor]) -> None:
+    def __call__(self, parameters: Weights) -> None:
         """Restore ``parameters`` in place."""
         own = [parameters[name] for name in self.start]
         kernels.restore_(own, self.start.values(), self.next_draw())
 
     def after_ema(
-        self, teacher: nn.Module, student: nn.Module, decay: float | Mapping[str, float]
+        self, teacher: Weights, student: Weights, decay: float | Mapping[str, float]
     ) -> None:
         """`ema_` of the teacher, then restore the student, in one pass.
 
@@ -64,10 +69,9 @@ class RandomRestore:
             student: restored in place.
             decay: one for all parameters, or, if all are restored, one a name.
         """
-        mine, theirs = dict(teacher.named_parameters()), dict(student.named_parameters())
         kernels.ema_restore_(
-            [mine[name] for name in self.start],
-            [theirs[name] for name in self.start],
+            [teacher[name] for name in self.start],
+            [student[name] for name in self.start],
             self.start.values(),
             decay if isinstance(decay, float) else [decay[name] for name in self.start],
             self.next_draw(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -11,6 +12,13 @@ from torch import Tensor
 
 from ctta.data.source import SourceData
 from ctta.seeding import derive
+
+
+@lru_cache(maxsize=4)
+def order_of_pass(n: int, seed: int, n_passes: int) -> Tensor:
+    """The order in which a pass goes through ``n`` images; not to be written into."""
+    generator = torch.Generator().manual_seed(derive(seed, f"pass {n_passes}"))
+    return torch.randperm(n, generator=generator)
 
 
 class SourceBatches:
@@ -36,8 +44,7 @@ class SourceBatches:
         self.position += self.size
         if self.seed is None:
             return self.source.images[own], self.source.labels[own]
-        generator = torch.Generator().manual_seed(derive(self.seed, f"pass {self.n_passes}"))
-        chosen = torch.randperm(len(self.source), generator=generator)[own]
+        chosen = order_of_pass(len(self.source), self.seed, self.n_passes)[own]
         return self.source.images[chosen], self.source.labels[chosen]
 
     def state_dict(self) -> dict[str, int]:

@@ -458,14 +458,13 @@ class ReplayedRestore(RandomRestore):
 
     def after_ema(
         self,
-        teacher: torch.nn.Module,
-        student: torch.nn.Module,
+        teacher: Mapping[str, Tensor],
+        student: Mapping[str, Tensor],
         decay: float | Mapping[str, float],
     ) -> None:
-        mine, theirs = dict(teacher.named_parameters()), dict(student.named_parameters())
-        decays = [decay if isinstance(decay, float) else decay[name] for name in mine]
-        ema_(mine.values(), [theirs[name] for name in mine], decays)
-        self(theirs)
+        decays = [decay if isinstance(decay, float) else decay[name] for name in teacher]
+        ema_(teacher.values(), [student[name] for name in teacher], decays)
+        self(student)
 
 
 def check_trained(method: Method, expected: Any) -> None:
@@ -520,7 +519,7 @@ def memory_column(method: Method, column: str, width: int, x: Tensor) -> Tensor 
         return None
     stream = x.flatten(0, 1)
     values = {
-        "age": lambda item: item.age,
+        "age": memory.age,
         "class": lambda item: item.label,
         "uncertainty": lambda item: item.uncertainty,
         "index": lambda item: int((stream == item.image).flatten(1).all(1).nonzero()[0]),

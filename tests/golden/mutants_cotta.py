@@ -26,7 +26,7 @@ class Steps(CoTTA):
 
     def update(self, x):
         self.optimizer.step()
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
         self.restore(named_weights_and_biases(self.model))
 
     def answer(self, x, logits, target):
@@ -37,12 +37,12 @@ class EmaAfterRestore(Steps):
     def update(self, x):
         self.optimizer.step()
         self.restore(named_weights_and_biases(self.model))
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
 
 
 class EmaBeforeStep(Steps):
     def update(self, x):
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
         self.optimizer.step()
         self.restore(named_weights_and_biases(self.model))
 
@@ -62,7 +62,7 @@ class MomentsCleared(Steps):
 class BiasNotRestored(Steps):
     def update(self, x):
         self.optimizer.step()
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
         biases = {n: p.clone() for n, p in self.model.named_parameters() if n.endswith("bias")}
         self.restore(named_weights_and_biases(self.model))
         with torch.no_grad():
@@ -84,7 +84,7 @@ class AnswersAfterUpdate(Steps):
 class NotRestored(Steps):
     def update(self, x):
         self.optimizer.step()
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
 
 
 class ThresholdPerImage(CoTTA):

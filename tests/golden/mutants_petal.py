@@ -58,20 +58,20 @@ class RestoredBeforeEma(Steps):
         mask = self.mask(trained)
         self.optimizer.step()
         self.put_back(trained, mask)
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
 
 
 class RestoredBeforeStep(Steps):
     def update(self, x, target, trained):
         self.put_back(trained, self.mask(trained))
         self.optimizer.step()
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
 
 
 class MaskAfterStep(Steps):
     def update(self, x, target, trained):
         self.optimizer.step()
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
         self.differentiate(self.model(x), target)
         self.put_back(trained, self.mask(trained))
 
@@ -143,7 +143,7 @@ class TeacherRestored(Steps):
 
 class NothingRestored(PETAL):
     def move(self, mask):
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
 
 
 class AnswersStudent(Steps):

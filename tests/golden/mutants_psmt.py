@@ -32,7 +32,7 @@ class PlainMask(FisherMask):
         if twice:
             ema_(teacher, student, decay)
             for name, chosen in self.chosen.items():
-                mine = teacher.get_parameter(name)
+                mine = teacher[name]
                 mine.copy_(torch.where(chosen, self.parameters[name], mine))
 
     @torch.no_grad()
@@ -90,14 +90,14 @@ class Steps(PSMT):
     def adapt(self, x):
         logits, target = self.model(x), self.predict(x)
         trained = named_weights_and_biases(self.model)
-        self.differentiate(logits, target, trained)
+        self.differentiate(logits, target)
         self.update(x, trained)
         return self.answer(x, logits.detach(), target)
 
-    def differentiate(self, logits, target, trained):
+    def differentiate(self, logits, target):
         self.optimizer.zero_grad()
         self.divergence(logits, target).backward()
-        self.penalty(trained)
+        self.penalty()
 
     def divergence(self, logits, target):
         return symmetric_cross_entropy(logits, target).mean()
@@ -120,7 +120,7 @@ class RestoredBeforeStep(Steps):
 class MaskAfterStep(Steps):
     def update(self, x, trained):
         self.optimizer.step()
-        self.differentiate(self.model(x), self.predict(x), trained)
+        self.differentiate(self.model(x), self.predict(x))
         self.move(PlainMask(trained, self.fisher_quantile))
 
 
@@ -154,7 +154,7 @@ class OneEma(Steps):
     @torch.no_grad()
     def move(self, mask):
         mask.put_back(self.anchor)
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
         teacher, trained = map(named_weights_and_biases, (self.teacher, self.model))
         for name, chosen in mask.chosen.items():
             teacher[name].copy_(torch.where(chosen, trained[name], teacher[name]))
@@ -162,9 +162,9 @@ class OneEma(Steps):
 
 class TeacherNotRestored(Steps):
     def move(self, mask):
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
         mask.put_back(self.anchor)
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
 
 
 class StudentNotRestored(PSMT):
@@ -183,18 +183,18 @@ class OneDirection(Steps):
 
 
 class PenaltyAveraged(PSMT):
-    def penalty(self, trained):
+    def penalty(self):
         weight = self.fisher_weight
-        self.fisher_weight = weight / sum(p.numel() for p in trained.values())
-        found = super().penalty(trained)
+        self.fisher_weight = weight / sum(p.numel() for p in self.trained.values())
+        found = super().penalty()
         self.fisher_weight = weight
         return found
 
 
 class PenaltyHalved(PSMT):
-    def penalty(self, trained):
+    def penalty(self):
         weight, self.fisher_weight = self.fisher_weight, self.fisher_weight / 2
-        found = super().penalty(trained)
+        found = super().penalty()
         self.fisher_weight = weight
         return found
 

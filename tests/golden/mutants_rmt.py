@@ -83,7 +83,7 @@ class TeacherSeesView(RMT):
             self.teacher = wrong
             logits = super().adapt(x)
         self.teacher = teacher
-        rmt.ema_(teacher, self.model, self.ema_decay)
+        rmt.ema_(self.teacher_weights, self.weights, self.ema_decay)
         return logits
 
 

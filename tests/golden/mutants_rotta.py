@@ -27,11 +27,9 @@ def unbalanced(self, label, score):
 
 
 def keeps_young(self, image, label, uncertainty):
-    before = len(self)
     right_add(self, image, label, uncertainty)
-    if len(self) == before and not any(item.image is image for item in self.items()):
-        for item in self.items():
-            item.age -= 1
+    if not any(self.age(item) == 1 for item in self.items()):
+        self.n_insertions -= 1
 
 
 right_add = CategoryMemory.add

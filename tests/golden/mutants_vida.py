@@ -23,14 +23,13 @@ class Allots(ViDA):
         return (1 + u, 1 - u) if u >= self.uncertainty_threshold else (1 - u, 1 + u)
 
     def views(self, x):
-        self.use_scales()
         return torch.stack([self.teacher(self.augment(x)) for _ in range(self.n_views)])
 
     @torch.no_grad()
     def allot(self, x):
         u = float(self.uncertainty_factor * self.spread(self.views(x)))
         high, low = self.shares(u)
-        self.scales = [low, high if self.scale_high_rank else 1.0]
+        self.scales[:] = [low, high if self.scale_high_rank else 1.0]
 
 
 class BiasedVariance(Allots):
@@ -55,7 +54,7 @@ class SharesExchanged(Allots):
 
 class FreshScales(Allots):
     def views(self, x):
-        self.scales = [1.0, 1.0]
+        self.scales[:] = [1.0, 1.0]
         return super().views(x)
 
 
@@ -102,7 +101,7 @@ class AnswersViews(ViDA):
 class EmaTwice(ViDA):
     def adapt(self, x):
         target = super().adapt(x)
-        ema_(self.teacher, self.model, self.ema_decay)
+        ema_(self.teacher_weights, self.weights, self.ema_decay)
         return target
 
 

@@ -146,7 +146,7 @@ def memory_states(case: Case, call: dict[str, Any]) -> dict[str, Any]:
     for step, (label, uncertainty) in enumerate(zip(labels, uncertainties, strict=True)):
         memory.add(torch.tensor(step), label, uncertainty)
         for row, item in enumerate(memory.items()):
-            states[step, row] = int(item.image), item.age
+            states[step, row] = int(item.image), memory.age(item)
     return {
         call["outputs"]["states"]: states,
         call["outputs"]["age_weights"]: memory.age_weights(),

@@ -62,6 +62,15 @@ def test_ema_one_decay_and_one_a_tensor(dtype):
         )
 
 
+def test_tensors_of_other_sizes_are_refused():
+    teacher = [torch.zeros(3), torch.zeros(4)]
+    for student in ([torch.zeros(3), torch.zeros(5)], teacher[:1]):
+        with pytest.raises(ValueError, match=r"equal sizes in each sequence, got \[\[3, 4\], \[3"):
+            kernels.ema_(teacher, student, 0.9)
+    with pytest.raises(ValueError, match="a decay for each of 2 tensors, got 1"):
+        kernels.ema_(teacher, teacher, [0.9])
+
+
 def test_ema_has_the_official_roundings():
     teacher, student = tensors(torch.float32, 0), tensors(torch.float32, 1)
     moved = [t.clone() for t in teacher]

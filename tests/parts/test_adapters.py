@@ -61,7 +61,7 @@ def test_a_linear_layer_gains_two_low_rank_matrices(low_scale, high_scale):
     layer = nn.Linear(9, 5).double()
     module = Adapted(layer, low_rank=2, high_rank=12, generator=generator())
     trained(nn.ModuleList([module]))
-    module.low_scale, module.high_scale = low_scale, high_scale
+    module.scales = [low_scale, high_scale]
     low = module.vida_up.weight @ module.vida_down.weight
     high = module.vida_up2.weight @ module.vida_down2.weight
     x = torch.randn(4, 3, 9, generator=generator(3), dtype=torch.float64)
@@ -136,9 +136,9 @@ def test_draws_come_from_the_generator_alone():
 def test_a_copy_has_scales_of_its_own():
     module = adapted()
     other = copy.deepcopy(module)
-    adapters(other)[0].low_scale = 0.5
-    assert adapters(module)[0].low_scale == 1.0
-    assert "low_scale" not in "".join(module.state_dict())
+    adapters(other)[0].scales[0] = 0.5
+    assert adapters(module)[0].scales == [1.0, 1.0]
+    assert "scales" not in "".join(module.state_dict())
 
 
 def test_another_kind_of_layer_is_refused():

@@ -4,12 +4,13 @@ import copy
 
 import pytest
 import torch
+from timm.layers import BatchNormAct2d
 from torch import nn
 
 from ctta.methods.rotta import RoTTA
 from ctta.methods.tent import Tent
 from ctta.models.source import WrappedModel
-from ctta.parts.batch_norm import use_batch_statistics, use_robust_statistics
+from ctta.parts.batch_norm import mix_statistics, use_batch_statistics, use_robust_statistics
 from ctta.testing import check_method
 
 SGD = {"name": "sgd", "lr": 0.1}
@@ -54,6 +55,42 @@ def test_robust_statistics_mix_in_training_and_stay_in_eval(make, shape):
     layer.train()(x)
     batch_mean = x.transpose(0, 1).flatten(1).mean(1)
     assert torch.allclose(layer.running_mean, 0.75 * mean + 0.25 * batch_mean)
+
+
+FORMS = {
+    "batch": use_batch_statistics,
+    "mixed": lambda model: mix_statistics(model, 0.25),
+    "robust": lambda model: use_robust_statistics(model, 0.25),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("training", [True, False])
+def test_the_activation_inside_of_a_timm_layer_stays(form, training):
+    layer, x = lived_in(BatchNormAct2d(4, act_layer=nn.GELU), 6, 4, 2, 2)
+    plain, _ = lived_in(nn.BatchNorm2d(4), 6, 4, 2, 2)
+    for module in (layer, plain):
+        FORMS[form](module)
+    expected = nn.functional.gelu(plain.train(training)(x))
+    assert torch.equal(layer.train(training)(x), expected)
+
+
+class Doubled(nn.BatchNorm2d):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class DoubledRows(nn.BatchNorm1d):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("form", "make"), [("mixed", Doubled), ("robust", Doubled), ("batch", DoubledRows)]
+)
+def test_a_layer_whose_own_forward_would_be_lost_is_refused(form, make):
+    with pytest.raises(ValueError, match=f"got a {make.__name__} with a forward of its own"):
+        FORMS[form](make(4))
 
 
 def bottleneck(model):

@@ -30,7 +30,7 @@ def filled(given, **changes):
 
 def rows(made):
     """(number, label, age) of each item."""
-    return [(int(item.image), item.label, item.age) for item in made.items()]
+    return [(int(item.image), item.label, made.age(item)) for item in made.items()]
 
 
 def by_table(given, n, age_weight, n_classes=4):

@@ -61,7 +61,7 @@ def test_ema_moves_parameters_and_no_buffers():
     teacher, student = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
     nn.init.constant_(student.weight, 3.0)
     student.running_mean.fill_(5.0)
-    ema_(teacher, student, 0.75)
+    ema_(dict(teacher.named_parameters()), dict(student.named_parameters()), 0.75)
     assert torch.allclose(teacher.weight, torch.full((2,), 1.5))
     assert torch.equal(teacher.running_mean, torch.zeros(2))
 
