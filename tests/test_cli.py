@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from ctta import cli
+from ctta import cli, composition
 
 QUICK = ["dataset.n_images=32", "stream.batch_size=16", "dataset.corruptions=[fog,contrast]"]
 
@@ -35,8 +35,8 @@ def test_a_run_leaves_its_record_and_reruns_to_the_same_bits(ctta, tmp_path):
 def test_a_search_is_told_the_error(ctta, tmp_path):
     ctta("run", "method=source", *QUICK)
     (path,) = results(tmp_path)
-    assert cli.error_of(str(path)) == json.loads(path.read_text())["metrics"]["error_pct"]
-    assert cli.error_of(None) == math.inf
+    assert composition.error_of(str(path)) == json.loads(path.read_text())["metrics"]["error_pct"]
+    assert composition.error_of(None) == math.inf
 
 
 def test_a_finished_run_is_not_run_again(ctta, tmp_path):

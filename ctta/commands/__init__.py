@@ -1,4 +1,4 @@
-"""Commands in a module each, whose `main` gets the arguments; `ctta.cli` has the others.
+"""A module a command; `main` gets its arguments and returns the exit status.
 
 `progress` is what they show while something takes long.
 """

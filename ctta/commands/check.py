@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from rich.console import Console
 from rich.text import Text
 
 from ctta.build import Config, build
+from ctta.composition import for_each, resolved
 from ctta.methods.base import Method
 from ctta.models.source import SourceModel
 from ctta.testing import Reading, readings, tiny_cnn
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status 0 where every line holds.
+
+    Raises:
+        ValueError: no method is named.
+    """
+    if not arguments or arguments[0].startswith("--config"):
+        raise ValueError("expected a method first, as in: ctta check tent; `ctta list method`")
+    if arguments[0].isidentifier():
+        arguments = [f"method={arguments[0]}", *arguments[1:]]
+    header = "ctta check: does a method keep the contract, line by line."
+    arguments = [f"hydra.help.header='{header}'", *arguments]
+    hold: list[bool] = []
+    well, _ = for_each(
+        "ctta check", arguments, lambda found: hold.append(read_out(resolved(found)))
+    )
+    return 0 if well and all(hold) else 1
 
 
 def read_out(config: Config) -> bool:

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from ctta.results.run import Experiment
+from ctta.composition import experiment, for_each
 
-Compose = Callable[[Sequence[str], Callable[["Experiment"], None]], int]
-"""Calls the second argument for each configuration that the first one's overrides describe; the
-status is not zero where one of the calls failed."""
 MAX_WIDTH = 1000
 
 
-def main(arguments: Sequence[str], compose: Compose) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Exit status 0 for a list and for a number that was reproduced, 1 for one that was not.
 
     Raises:
@@ -41,9 +36,11 @@ def main(arguments: Sequence[str], compose: Compose) -> int:
 
     row = Reproduction(chosen.name, chosen.overrides)
     overrides = [f"experiment={row.experiment}", *chosen.overrides]
-    status = compose([*overrides, *(["force=true"] if chosen.force else [])], row.run)
-    if status:
-        return status
+    if chosen.force:
+        overrides.append("force=true")
+    well, _ = for_each("ctta reproduce", overrides, lambda found: row.run(experiment(found)))
+    if not well:
+        return 1
     verdict = row.verdict()
     console = Console(soft_wrap=True)
     if verdict.lines:
