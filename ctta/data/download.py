@@ -66,6 +66,7 @@ def download(
     with alone(shelf.folder / "lock", entry.name):
         missing = []
         for file in files:
+            watch.begin(f"looking for {file.name}", 0, None)  # one file may be 750,000 images
             if shelf.is_here(file):
                 watch.say(f"{file.name} is here already")
             else:

@@ -16,7 +16,7 @@ from ctta.data import catalogue
 from ctta.data.catalogue import File
 from ctta.data.shelf import Shelf
 
-MOST_FILES: Final = 20_000
+MOST_FILES: Final = 5_000
 
 
 def leave(shelf: Shelf, file: File, paths: Sequence[str] | None) -> None:
