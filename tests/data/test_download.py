@@ -1,5 +1,6 @@
 """`ctta data`: from a local server to where the loaders look, and what is said of it afterwards."""
 
+import errno
 import hashlib
 import io
 import json
@@ -233,6 +234,20 @@ def test_a_folder_appears_whole(server, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", replacing)
     get(small(server), tmp_path)
     assert (["a.npy", "b.npy"], str(tmp_path / "Set/fog")) in seen
+
+
+def test_a_place_on_another_disk_is_named(server, tmp_path, monkeypatch):
+    replace_real = Path.replace
+
+    def replacing(self, target):
+        if target == tmp_path / "Set" / "fog":
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return replace_real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replacing)
+    with pytest.raises(ValueError, match=r"Set/fog is on another disk than .*; make the folder"):
+        get(small(server), tmp_path)
+    assert everything(tmp_path) == {}
 
 
 def test_folders_above_and_what_a_desktop_adds_are_left_out(server, tmp_path):
