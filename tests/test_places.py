@@ -13,7 +13,7 @@ import torch
 from ctta.methods.source import Source
 from ctta.models import zoo
 from ctta.online.trace import TraceWriter
-from ctta.places import making, saving
+from ctta.places import making, offline, saving
 from ctta.results.artefacts import prepare
 from ctta.results.result import Result
 from ctta.results.store import RunStore
@@ -41,6 +41,14 @@ def test_what_cannot_be_written_says_what_to_set(tmp_path):
     words = r"the folder here \(File too large\); .* set CTTA_RUNS"
     with pytest.raises(ValueError, match=words), saving("here", "CTTA_RUNS"), largest_file(0):
         (tmp_path / "file").write_text("text")
+
+
+def test_the_network_is_forbidden_by_anything_but_nothing_and_zero(monkeypatch):
+    monkeypatch.delenv("CTTA_OFFLINE", raising=False)
+    assert not offline()
+    for value, expected in (("", False), ("0", False), ("1", True), ("yes", True)):
+        monkeypatch.setenv("CTTA_OFFLINE", value)
+        assert offline() is expected
 
 
 def test_a_source_model_that_cannot_be_kept_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -220,8 +220,8 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         ),
         by_hand="log in there, put ILSVRC2012_img_val.tar, ILSVRC2012_devkit_t12.tar.gz and, for "
         "methods that use training images, ILSVRC2012_img_train.tar into {folder}; then "
-        "torchvision.datasets.ImageNet('{folder}', split='val') and split='train' in Python sort "
-        "them into folders of classes",
+        "torchvision.datasets.ImageNet('{folder}', split='val') and split='train' (with scipy) "
+        "sort them into folders of classes",
     ),
     Entry(
         "imagenet_c", "ImageNet-C", "ImageNet-C",

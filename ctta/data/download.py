@@ -61,27 +61,30 @@ def download(
     files = chosen(entry, only)
     if entry.by_hand:
         raise ValueError(by_hand(entry, root))
-    writable(shelf.folder, "CTTA_DATA (--root)")
+    writable(shelf.downloads, "CTTA_DATA (--root)")
     failures = []
-    with alone(shelf.folder / "lock", entry.name):
+    with alone(shelf.lock, entry.name):
         missing = []
         for file in files:
+            watch.begin(f"looking for {file.name}", 0, None)  # one file may be 750,000 images
             if shelf.is_here(file):
                 watch.say(f"{file.name} is here already")
             else:
                 missing.append(file)
         enough_room(root, entry.name, needed(shelf, missing, keep))
         for file in missing:
+            writable(shelf.archive(file).parent, "CTTA_DATA (--root)")
             try:
                 obtain(shelf, file, no_network=no_network or offline(), watch=watch, sleep=sleep)
             except UnavailableError as error:
-                failures.append(str(error))  # the other files may be had
+                failures.append((str(error), shelf.archive(file)))  # the others may be had
                 continue
             finish(shelf, file, keep=keep, watch=watch)
     if failures:
+        reasons, places = zip(*failures, strict=True)
         raise ValueError(
-            f"{'; '.join(failures)}; try again later, or get it in another way from {entry.page} "
-            f"and put it into {shelf.folder}"
+            f"{'; '.join(reasons)}; try again later, or get it in another way from {entry.page} "
+            f"and put it there: {', '.join(map(str, places))}"
         )
 
 

@@ -11,6 +11,7 @@ from ctta.data.base import DataSet, Labelled, domains
 from ctta.data.clean import imagenet_test, imagenet_train, of_classes, thinned
 from ctta.data.decoding import ImageFiles, View, names_sha256
 from ctta.data.folders import labelled_list
+from ctta.data.stamp import verified
 
 # The published sequence leaves out quickdraw, which has a list all the same.
 DOMAINS: Final = ("clipart", "infograph", "painting", "real", "sketch")
@@ -90,6 +91,10 @@ class ImageNetD109(DataSet):
         )
         files.require_all()
         return Labelled(files, labels, names_sha256(names, labels))
+
+    def verified(self) -> bool | None:
+        """See `ctta.data.stamp.verified`."""
+        return verified(self.name, self.root)
 
     def clean_samples(self) -> Labelled | None:
         """ImageNet's validation images of the classes; None where they are not there."""

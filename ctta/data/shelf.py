@@ -1,15 +1,16 @@
 """Where the files of a data set lie under the root of all data, and what is kept beside them.
 
-``<root>/downloads/<data set>/`` holds, for each file of the catalogue, the file itself until it is
-unpacked, ``<file>.part`` while it comes, ``<file>.unpacking/`` while it is unpacked, and afterwards
-``<file>.files`` (`ctta.data.contents`) and ``<file>.verified`` (`ctta.data.stamp`).
+``<root>/downloads/`` mirrors the root: beside the place of what a file of the catalogue unpacks to
+it holds the file itself until then, ``<file>.part`` while it comes, ``<file>.unpacking/`` while it
+is unpacked, and afterwards ``<file>.files`` (`ctta.data.contents`) and ``<file>.verified``
+(`ctta.data.stamp`). Data sets that share a file, as those of DomainNet do, share all this.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ctta.data.archives import is_archive
 from ctta.data.catalogue import Entry, File
@@ -27,27 +28,32 @@ class Shelf:
 
     def __init__(self, entry: Entry, root: Path) -> None:
         self.entry, self.root = entry, root
-        self.folder = root / "downloads" / entry.name
+        self.downloads = root / "downloads"
+        self.lock = self.downloads / f"{entry.folder}.lock"
 
     def archive(self, file: File) -> Path:
         """The file as it is published."""
-        return self.folder / file.name
+        return self.downloads / PurePosixPath(file.unpacks_to[0]).parent / file.name
 
     def part(self, file: File) -> Path:
         """What came of it so far."""
-        return self.folder / f"{file.name}.part"
+        return self.beside(file, ".part")
 
     def unpacking(self, file: File) -> Path:
         """A folder that mirrors the root while the file is unpacked."""
-        return self.folder / f"{file.name}.unpacking"
+        return self.beside(file, ".unpacking")
 
     def contents(self, file: File) -> Contents:
         """The list of what was unpacked from it."""
-        return Contents(self.folder / f"{file.name}.files")
+        return Contents(self.beside(file, ".files"))
 
     def stamp(self, file: File) -> Path:
         """That its files were verified."""
-        return self.folder / f"{file.name}.verified"
+        return self.beside(file, ".verified")
+
+    def beside(self, file: File, ending: str) -> Path:
+        """Where the file itself lies, with another ending."""
+        return self.archive(file).with_name(file.name + ending)
 
     def targets(self, file: File) -> list[Path]:
         """What is there once it is unpacked: folders, or one file."""

@@ -16,7 +16,7 @@ from ctta.data import catalogue
 from ctta.data.catalogue import File
 from ctta.data.shelf import Shelf
 
-MOST_FILES: Final = 20_000
+MOST_FILES: Final = 5_000
 
 
 def leave(shelf: Shelf, file: File, paths: Sequence[str] | None) -> None:
@@ -32,8 +32,8 @@ def leave(shelf: Shelf, file: File, paths: Sequence[str] | None) -> None:
         step = -(-len(paths) // MOST_FILES) or 1
         chosen = {path: state(shelf.root / path) for path in paths[::step]}
     stamp = {"checksums": file.checksums, "files": chosen}
-    shelf.folder.mkdir(parents=True, exist_ok=True)
-    temporary = shelf.stamp(file).with_name(f"{file.name}.verified.new")
+    shelf.stamp(file).parent.mkdir(parents=True, exist_ok=True)
+    temporary = shelf.beside(file, ".verified.new")
     temporary.write_text(json.dumps(stamp), encoding="utf-8")
     temporary.replace(shelf.stamp(file))
 

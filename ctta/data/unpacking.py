@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
@@ -33,7 +34,7 @@ def install(shelf: Shelf, file: File, watch: Watch) -> None:
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             listed(shelf, file, watch, into=None)
-            archive.replace(target)
+            renamed(archive, target)
         return
     shutil.rmtree(staging, ignore_errors=True)
     try:
@@ -135,10 +136,27 @@ def destination(parts: Sequence[str], targets: Sequence[str]) -> str | None:
 def moved(source: Path, target: Path) -> None:
     """Move a folder; where there is one already, move its files over those of that one."""
     if not target.exists():
-        source.replace(target)
+        renamed(source, target)
         return
     for path in source.rglob("*"):
         if path.is_file():
             place = target / path.relative_to(source)
             place.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(place)
+            renamed(path, place)
+
+
+def renamed(source: Path, target: Path) -> None:
+    """Rename, which either happens or does not.
+
+    Raises:
+        ValueError: they lie on different disks.
+    """
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        raise ValueError(
+            f"{target} is on another disk than {source}; make the folder for downloads beside it a "
+            "link to one on that disk, or set CTTA_DATA (--root)"
+        ) from None

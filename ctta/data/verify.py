@@ -60,7 +60,7 @@ def verify_file(shelf: Shelf, file: File, watch: Watch) -> Finding:
         return Finding(file.name, "absent", f"no {' or '.join(file.unpacks_to[:3])}")
     listed_of = shelf.contents(file).origin()
     archive = shelf.archive(file)
-    if listed_of is None and file.checksums and archive.is_file():  # unpacked by hand
+    if listed_of is None and provable(shelf, file) and archive.is_file():  # unpacked by hand
         try:
             checked(file, archive, watch)
         except DamagedError as error:
@@ -153,9 +153,17 @@ def differs(
     return None
 
 
+def provable(shelf: Shelf, file: File) -> bool:
+    """Whether the archive's checksum can vouch for files: not for ImageNet's, sorted by hand."""
+    return bool(file.checksums) and not shelf.entry.by_hand
+
+
 def unproven(shelf: Shelf, file: File, n: int) -> str:
     """Why files that are all there are not verified."""
     found = f"{n} files, all there"
     if not file.checksums:
         return f"{found}; no checksum is published"
-    return f"{found}; only {file.name} has a published checksum: put it into {shelf.folder}"
+    if not provable(shelf, file):
+        return f"{found}; no checksum of the files in {file.name} is published"
+    place = shelf.archive(file).parent
+    return f"{found}; only {file.name} has a published checksum: put it into {place}"

@@ -1,5 +1,6 @@
 """`ctta data`: from a local server to where the loaders look, and what is said of it afterwards."""
 
+import errno
 import hashlib
 import io
 import json
@@ -35,6 +36,7 @@ IMAGENET_C = {
     "extra.tar": EXTRA,
 }
 JPEG = "n01440764/ILSVRC2012_val_00000293.JPEG"
+STYLES = ("clipart", "painting", "real", "sketch")
 LAYOUTS = {
     ("cifar10_c", "CIFAR-10-C.tar"): {
         f"CIFAR-10-C/{name}.npy": f"CIFAR-10-C/{name}.npy"
@@ -87,14 +89,23 @@ LAYOUTS = {
         "sketch/n01440764/sketch_0.JPEG": "ImageNet-Sketch/sketch/n01440764/sketch_0.JPEG",
     },
     **{
-        ("domainnet126", f"{name}.zip"): {
+        (entry, f"{name}.zip"): {
             f"{name}/bird/{name}_032_000001.jpg": f"DomainNet-126/{name}/bird/{name}_032_000001.jpg"
         }
-        for name in ("clipart", "painting", "real", "sketch")
+        for entry, name in [
+            *(("domainnet126", name) for name in STYLES),
+            *(("imagenet_d109", name) for name in (*STYLES, "infograph")),
+        ]
+    },
+    **{
+        ("imagenet_d109", f"{name}_list.txt"): {
+            "": f"DomainNet-126/imagenet_d109_lists/{name}_list.txt"
+        }
+        for name in (*STYLES, "infograph")
     },
     **{
         ("domainnet126", f"{name}_list.txt"): {"": f"DomainNet-126/{name}_list.txt"}
-        for name in ("clipart", "painting", "real", "sketch")
+        for name in STYLES
     },
     ("ccc", "ccc_accuracy_matrix.pickle"): {"": "CCC/ccc_accuracy_matrix.pickle"},
 }
@@ -183,14 +194,25 @@ def test_every_file_lands_where_its_loader_looks(miniatures, server, tmp_path, n
     get(entry, tmp_path)
     expected = {p for (e, _), paths in LAYOUTS.items() if e == name for p in paths.values()}
     assert set(everything(tmp_path)) == expected
-    kept = sorted(path.suffix for path in (tmp_path / "downloads" / name).iterdir())
-    assert set(kept) <= {"", ".files", ".verified"}  # no archive, no part
+    kept = {path.suffix for path in (tmp_path / "downloads").rglob("*") if path.is_file()}
+    assert kept <= {".lock", ".files", ".verified"}  # no archive, no part
     known = [bool(file.checksums) for file in entry.files]
     assert states(entry, tmp_path) == ["verified" if k else "complete" for k in known]
     assert stamp.verified(name, tmp_path) is (True if all(known) else None)
     n = len(server.asked)
     get(entry, tmp_path)
     assert len(server.asked) == n
+
+
+def test_data_sets_that_share_an_archive_get_it_once(miniatures, server, tmp_path):
+    get(miniatures["domainnet126"], tmp_path)
+    server.asked.clear()
+    get(miniatures["imagenet_d109"], tmp_path)
+    assert "/clipart.zip" not in [path for path, _, _ in server.asked]
+    assert "/infograph.zip" in [path for path, _, _ in server.asked]
+    found = verify(miniatures["imagenet_d109"], tmp_path, Nobody())
+    assert found[0].file == "clipart.zip"
+    assert found[0].state == "verified"
 
 
 def test_content_is_the_archives(server, tmp_path):
@@ -212,6 +234,20 @@ def test_a_folder_appears_whole(server, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", replacing)
     get(small(server), tmp_path)
     assert (["a.npy", "b.npy"], str(tmp_path / "Set/fog")) in seen
+
+
+def test_a_place_on_another_disk_is_named(server, tmp_path, monkeypatch):
+    replace_real = Path.replace
+
+    def replacing(self, target):
+        if target == tmp_path / "Set" / "fog":
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return replace_real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replacing)
+    with pytest.raises(ValueError, match=r"Set/fog is on another disk than .*; make the folder"):
+        get(small(server), tmp_path)
+    assert everything(tmp_path) == {}
 
 
 def test_folders_above_and_what_a_desktop_adds_are_left_out(server, tmp_path):
@@ -249,7 +285,7 @@ def test_nothing_of_a_tampered_archive_is_used(server, tmp_path, name, members, 
         get(small(server, name, **members), root)
     assert everything(root) == {}
     assert not list(tmp_path.rglob("outside"))
-    assert not (root / "downloads" / "small" / f"{name}.unpacking").exists()
+    assert not (root / "downloads" / "Set" / f"{name}.unpacking").exists()
     assert not list(root.rglob("*.files*"))
 
 
@@ -274,7 +310,9 @@ def test_a_file_that_cannot_be_had_leaves_the_others(server, tmp_path):
     entry = two_files(server)
     server.always["/noise.tar"] = Step(404)
     words = r"noise.tar: no address gives it .*404 Not Found.*; try again later, or get it in .*"
-    with pytest.raises(ValueError, match=words + r"from http://p and put it into .*small$"):
+    with pytest.raises(
+        ValueError, match=words + r"from http://p and put it there: .*/downloads/Set/noise.tar$"
+    ):
         get(entry, tmp_path)
     assert set(everything(tmp_path)) == {"Set/rain/d.npy"}
     server.always.clear()
@@ -350,9 +388,9 @@ def test_an_interrupted_download_goes_on_from_the_command_line(
 def test_keep_leaves_the_archive_and_ones_own_is_never_removed(server, tmp_path):
     entry = small(server)
     get(entry, tmp_path / "kept", keep=True)
-    archive = tmp_path / "kept" / "downloads" / "small" / "noise.tar"
+    archive = tmp_path / "kept" / "downloads" / "Set" / "noise.tar"
     assert archive.is_file()
-    own = tmp_path / "own" / "downloads" / "small" / "noise.tar"
+    own = tmp_path / "own" / "downloads" / "Set" / "noise.tar"
     own.parent.mkdir(parents=True)
     own.write_bytes(archive.read_bytes())
     n = len(server.asked)
@@ -395,7 +433,7 @@ def test_room_is_for_one_archive_at_a_time(tmp_path):
     shelf = Shelf(Entry("small", "S", "Set", "", "", "", "", (first, second)), tmp_path)
     assert needed(shelf, [first, second], False) == 1200 + 5000 + 6000
     assert needed(shelf, [first, second], True) == 1000 + 1200 + 5000 + 6000
-    shelf.folder.mkdir(parents=True)
+    shelf.part(second).parent.mkdir(parents=True)
     shelf.part(second).write_bytes(b"x" * 400)
     assert needed(shelf, [second], False) == 4600 + 6000
 
@@ -418,7 +456,7 @@ def test_a_disk_that_fills_up_keeps_what_came(server, tmp_path):
     assert "noise.tar.part: cannot be written (File too large); what came is kept" in str(
         error.value
     )
-    part = tmp_path / "downloads" / "small" / "noise.tar.part"
+    part = tmp_path / "downloads" / "Set" / "noise.tar.part"
     assert part.stat().st_size == 2000
     assert everything(tmp_path) == {}
     get(entry, tmp_path)
@@ -428,13 +466,13 @@ def test_a_disk_that_fills_up_keeps_what_came(server, tmp_path):
 
 def test_a_disk_that_fills_up_while_unpacking_leaves_nothing_half(server, tmp_path):
     entry = small(server)
-    own = tmp_path / "downloads" / "small" / "noise.tar"
+    own = tmp_path / "downloads" / "Set" / "noise.tar"
     own.parent.mkdir(parents=True)
     own.write_bytes(server.files["/noise.tar"])
     with largest_file(2000), pytest.raises(ValueError, match=r"unpacking: cannot be written"):
         get(entry, tmp_path)
     assert everything(tmp_path) == {}
-    assert sorted(p.name for p in own.parent.iterdir()) == ["lock", "noise.tar"]
+    assert sorted(p.name for p in own.parent.iterdir()) == ["noise.tar"]
 
 
 # --- two at once --------------------------------------------------------------------------------
@@ -451,10 +489,9 @@ with alone(Path(sys.argv[1]), "small"):
 
 def test_two_downloads_at_once(server, tmp_path):
     entry = small(server)
-    folder = tmp_path / "downloads" / "small"
-    folder.mkdir(parents=True)
+    (tmp_path / "downloads").mkdir()
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder / "lock")],
+        [sys.executable, "-c", HOLD, str(tmp_path / "downloads" / "Set.lock")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as other:
@@ -478,20 +515,20 @@ def test_offline_takes_only_what_is_there(server, tmp_path, monkeypatch, way):
     if way == "environment":
         monkeypatch.setenv("CTTA_OFFLINE", "1")
     entry = small(server)
-    words = r"small/noise.tar: no such file, and there is no network \(CTTA_OFFLINE, --offline\)"
+    words = r"Set/noise.tar: no such file, and there is no network \(CTTA_OFFLINE, --offline\)"
     with pytest.raises(ValueError, match=words):
         get(entry, tmp_path, **more)
-    (tmp_path / "downloads" / "small" / "noise.tar").write_bytes(server.files["/noise.tar"])
+    (tmp_path / "downloads" / "Set" / "noise.tar").write_bytes(server.files["/noise.tar"])
     get(entry, tmp_path, **more)
     assert len(everything(tmp_path)) == 3
     assert server.asked == []
 
 
 def test_ones_own_archive_is_checked(server, tmp_path):
-    own = tmp_path / "downloads" / "small" / "noise.tar"
+    own = tmp_path / "downloads" / "Set" / "noise.tar"
     own.parent.mkdir(parents=True)
     own.write_bytes(b"something else")
-    with pytest.raises(ValueError, match=r"small/noise.tar: expected .* bytes, got 14; delete it"):
+    with pytest.raises(ValueError, match=r"Set/noise.tar: expected .* bytes, got 14; delete it"):
         get(small(server), tmp_path)
     assert everything(tmp_path) == {}
 
@@ -614,7 +651,7 @@ def test_what_was_unpacked_by_hand_is_counted_and_proven_with_its_archive(server
     assert "only noise.tar has a published checksum: put it into" in finding.text
     get(entry, tmp_path)
     assert server.asked == []  # it is here already
-    archive = tmp_path / "downloads" / "small" / "noise.tar"
+    archive = tmp_path / "downloads" / "Set" / "noise.tar"
     archive.parent.mkdir(parents=True, exist_ok=True)
     archive.write_bytes(b"something else")
     (finding,) = verify(entry, tmp_path, Nobody())
@@ -646,6 +683,24 @@ def test_checksums_of_single_files_vouch_for_them(server, tmp_path):
     (tmp_path / "Set/fog/2/b.npy").unlink()
     get(entry, tmp_path)
     assert states(entry, tmp_path) == ["verified"]
+
+
+def test_what_is_sorted_by_hand_is_counted(tmp_path, monkeypatch):
+    entry = catalogue.entry("imagenet")
+    val, train = (replace(file, n_files=n) for file, n in zip(entry.files, (1, 2), strict=True))
+    entry = replace(entry, files=(val, train))
+    for name in ("val", "train"):
+        (tmp_path / "imagenet" / name / "n01440764").mkdir(parents=True)
+        (tmp_path / "imagenet" / name / "n01440764" / "a.JPEG").write_bytes(b"1")
+    archive = tmp_path / "downloads" / "imagenet" / "ILSVRC2012_img_val.tar"
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"as it is published")  # its files have other places
+    first, second = verify(entry, tmp_path, Nobody())
+    assert first.state == "complete"
+    assert first.text == (
+        "1 files, all there; no checksum of the files in ILSVRC2012_img_val.tar is published"
+    )
+    assert (second.state, second.text) == ("damaged", "expected 2 files, got 1")
 
 
 def test_a_list_put_there_by_hand_is_compared(miniatures, server, tmp_path):
