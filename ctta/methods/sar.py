@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 from ctta.methods.base import Method
 from ctta.models.source import SourceModel
@@ -89,7 +90,7 @@ class SAR(Method):
         """Climb to the worst point within the radius; returns the weights from before."""
         parameters = list(self.trained.values())
         gradients = torch.autograd.grad(loss, parameters)
-        norm = torch.stack([g.norm() for g in gradients]).norm()
+        norm = vector_norm(torch.stack([vector_norm(g) for g in gradients]))
         self.observe("grad_norm", norm)
         start = [p.detach().clone() for p in parameters]
         rate = self.radius / (norm + 1e-12)

@@ -24,11 +24,13 @@ def pull_(
     Returns:
         The sum, without ``scale``, 0-dim.
     """
+    gradients = []
     for p in parameters.values():
-        if p.grad is None:
-            p.grad = torch.zeros_like(p)
+        if (gradient := p.grad) is None:
+            gradient = p.grad = torch.zeros_like(p)
+        gradients.append(gradient)
     return kernels.quadratic_prior_(
-        [p.grad for p in parameters.values() if p.grad is not None],
+        gradients,
         parameters.values(),
         [mean[name] for name in parameters],
         [weights[name] for name in parameters],
