@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import pickle
 import signal
 
 import numpy as np
@@ -117,6 +118,11 @@ def test_the_first_ctrl_c_waits_and_the_second_does_not():
             signal.raise_signal(signal.SIGTERM)
         stop.noted = None
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_stop_passes_from_a_launchers_process_to_its_parent():
+    error = pickle.loads(pickle.dumps(RunStoppedError(signal.SIGTERM, "stopped by SIGTERM")))
+    assert (error.signal, str(error)) == (signal.SIGTERM, "stopped by SIGTERM")
 
 
 def test_what_is_ignored_stays_ignored():

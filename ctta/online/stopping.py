@@ -22,8 +22,11 @@ class RunStoppedError(BaseException):
     """
 
     def __init__(self, number: Signals, text: str) -> None:
-        super().__init__(text)
+        super().__init__(number, text)  # as it is called: a launcher's process passes it on
         self.signal = number
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 class StopSignals:
