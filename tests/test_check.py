@@ -34,12 +34,12 @@ def test_a_broken_line_is_named_and_the_others_are_read(ctta, few, monkeypatch, 
     folder = tmp_path / "conf" / "method"
     folder.mkdir(parents=True)
     (folder / "restless.yaml").write_text("_target_: methods.PredictIsPure\n")
-    status, out, _ = ctta("check", "restless", "--config-dir", "conf")
+    status, out, err = ctta("check", "restless", "--config-dir", "conf")
     assert status == 1
     assert "FAILED predict_is_pure" in out
     assert "found: over tiny-cnn, predict moved 'n_asked'" in out
     assert out.count("ok    ") == len(FEW) - 1
-    assert "restless: 1 of 3 lines do not hold: predict_is_pure" in out
+    assert "restless: 1 of 3 lines do not hold: predict_is_pure" in err
     sys.modules.pop("methods", None)
 
 

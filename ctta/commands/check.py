@@ -27,21 +27,18 @@ def main(arguments: Sequence[str]) -> int:
         arguments = [f"method={arguments[0]}", *arguments[1:]]
     header = "ctta check: does a method keep the contract, line by line."
     arguments = [f"hydra.help.header='{header}'", *arguments]
-    hold: list[bool] = []
-    well, _ = for_each(
-        "ctta check", arguments, lambda found: hold.append(read_out(resolved(found)))
-    )
-    return 0 if well and all(hold) else 1
+    well, _ = for_each("ctta check", arguments, lambda found: read_out(resolved(found)))
+    return 0 if well else 1
 
 
-def read_out(config: Config) -> bool:
-    """Print what came of every line; True where all of them hold.
+def read_out(config: Config) -> None:
+    """Print what came of every line.
 
     Args:
         config: resolved, as a run takes it; ``method``, ``seed`` and ``names`` are used.
 
     Raises:
-        ValueError: the method cannot be built.
+        ValueError: the method cannot be built, or a line does not hold.
     """
     console = Console(soft_wrap=True)
 
@@ -62,11 +59,9 @@ def read_out(config: Config) -> bool:
             broken.append(reading.name)
         console.print(in_words(reading))
     if broken:
-        verdict = f"{len(broken)} of {n_lines} lines do not hold: {', '.join(broken)}"
-    else:
-        verdict = f"all {n_lines} lines hold"
-    console.print(f"{name}: {verdict}", highlight=False)
-    return not broken
+        listed = ", ".join(broken)
+        raise ValueError(f"{name}: {len(broken)} of {n_lines} lines do not hold: {listed}")
+    console.print(f"{name}: all {n_lines} lines hold", highlight=False)
 
 
 def in_words(reading: Reading) -> Text:

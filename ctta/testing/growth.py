@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ctta.methods.base import Method
 from ctta.models.source import SourceModel
-from ctta.testing.material import SIDE, BrokenLineError, Prepared
+from ctta.testing.material import BATCH, SIDE, BrokenLineError, Prepared
 
 N_LONG = 2000  # batches
 N_MARKS = 4
@@ -42,13 +42,15 @@ def bounded_memory(make: Prepared, model: SourceModel) -> None:
         else:  # a buffer may double now and then: over the second half
             grown = (at[-1] - at[N_MARKS // 2 - 1]) / (N_LONG / 2)
         if grown > BYTES_A_BATCH:
-            raise BrokenLineError(f"{what} grew by {grown:.0f} bytes a batch of two small images")
+            raise BrokenLineError(
+                f"{what} grew by {grown:.0f} bytes a batch of {BATCH} small images"
+            )
 
 
 def feed(method: Method, n: int, generator: torch.Generator) -> None:
-    """n batches of two images of noise."""
+    """n batches of noise."""
     for _ in range(n):
-        method(torch.rand(2, 3, SIDE, SIDE, generator=generator))
+        method(torch.rand(BATCH, 3, SIDE, SIDE, generator=generator))
 
 
 def held() -> dict[str, float]:
