@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
-
-log = logging.getLogger("ctta")
 
 
 def cache_dir(chosen: str | os.PathLike[str] | None = None) -> Path:
@@ -96,45 +92,3 @@ def saving(folder: Path, variable: str) -> Iterator[None]:
 def offline() -> bool:
     """Whether ``CTTA_OFFLINE`` forbids the network."""
     return os.environ.get("CTTA_OFFLINE", "") not in ("", "0")
-
-
-@contextmanager
-def making(path: Path, variable: str) -> Iterator[None]:
-    """Around what looks for the file ``path`` and makes it where it is not there: of several
-    processes one makes it, and the others wait for it.
-
-    Where it is there already, nothing is locked. The lock is on a file beside it; the system drops
-    the lock of a process that is killed, and the next one makes the file.
-
-    Raises:
-        ValueError: the folder cannot be written to.
-    """
-    if path.is_file():
-        yield
-        return
-    beside = path.with_name(f".{path.name}.lock")
-    with saving(path.parent, variable):
-        lock = acquired(beside, f"another process makes {path}; waiting for it")
-    try:
-        yield
-    finally:
-        beside.unlink(missing_ok=True)
-        os.close(lock)
-
-
-def acquired(path: Path, notice: str) -> int:
-    """Descriptor of the file at ``path`` with the lock on it; ``notice`` is said if it waits."""
-    while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info(notice)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        # Its holder may have removed the file meanwhile; a lock on that one excludes nobody.
-        try:
-            if os.path.samestat(os.fstat(lock), path.stat()):
-                return lock
-        except FileNotFoundError:
-            pass
-        os.close(lock)

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from ctta.locks import making
 from ctta.methods.source import Source
 from ctta.models import zoo
 from ctta.online.trace import TraceWriter
-from ctta.places import making, offline, saving
+from ctta.places import offline, saving
 from ctta.results.artefacts import prepare
 from ctta.results.result import Result
 from ctta.results.store import RunStore
@@ -194,7 +195,7 @@ def test_a_disk_that_fills_up_keeps_the_finished_runs(small_disk, tmp_path, digi
 MAKER = """
 import sys, time
 from pathlib import Path
-from ctta.places import making
+from ctta.locks import making
 
 path, seconds = Path(sys.argv[1]), float(sys.argv[2])
 print("ready", flush=True)

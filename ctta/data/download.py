@@ -12,7 +12,6 @@ from typing import Final
 
 from ctta.data import stamp
 from ctta.data.catalogue import Entry, File
-from ctta.data.lock import alone
 from ctta.data.shelf import Shelf
 from ctta.data.transfer import (
     DamagedError,
@@ -26,6 +25,7 @@ from ctta.data.transfer import (
 )
 from ctta.data.unpacking import install
 from ctta.data.watch import Watch
+from ctta.locks import alone
 from ctta.places import offline, writable
 
 UNPACKED_RATIO: Final = 1.2  # room that the files of an archive take, with what a file system adds

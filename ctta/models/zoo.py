@@ -18,11 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ctta.data.digits import DigitsC
+from ctta.locks import making
 from ctta.models.checkpoint import load_weights, read_weights
 from ctta.models.digits import TinyCNN
 from ctta.models.source import ModelCard, SourceModel, WrappedModel, weights_hash
 from ctta.models.training import RECIPE_VERSION, Report, train
-from ctta.places import cache_dir, making, saving, writable
+from ctta.places import cache_dir, saving, writable
 
 log = logging.getLogger("ctta")
 

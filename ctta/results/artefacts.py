@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 from ctta.data.source import SourceData
+from ctta.locks import making
 from ctta.methods.base import Artefact, Method
 from ctta.methods.state import state_sha256
 from ctta.online.checkpoint import load_checkpoint, save_checkpoint
-from ctta.places import making, saving, writable
+from ctta.places import saving, writable
 from ctta.results.result import ArtefactRecord
 
 log = logging.getLogger("ctta")

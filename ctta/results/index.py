@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from ctta.results.lock import held
+from ctta.locks import held
 
 log = logging.getLogger("ctta")
 INDEX, VERSION = "index.sqlite", 1

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from ctta.locks import held
 from ctta.results.index import CHECKPOINT, CONFIG, RECORD, Run
-from ctta.results.lock import held
 
 
 def leftovers(root: Path, runs: Sequence[Run]) -> list[Path]:

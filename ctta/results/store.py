@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
+from ctta.locks import take
 from ctta.online.trace import Trace
 from ctta.places import saving, writable
 from ctta.results.index import RunIndex
-from ctta.results.lock import take
 from ctta.results.result import Result, write_text
 
 

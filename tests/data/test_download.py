@@ -480,7 +480,7 @@ def test_a_disk_that_fills_up_while_unpacking_leaves_nothing_half(server, tmp_pa
 HOLD = """
 import sys
 from pathlib import Path
-from ctta.data.lock import alone
+from ctta.locks import alone
 with alone(Path(sys.argv[1]), "small"):
     print("ready", flush=True)
     sys.stdin.read()
