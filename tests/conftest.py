@@ -15,13 +15,20 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def digits_cache(tmp_path_factory):
+def shared_folder(tmp_path_factory):
+    """A folder for the session and all its workers: use `ctta.locks.making` inside."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits_cache(tmp_path_factory, shared_folder):
     """A cache folder for the session; the trained digits models are those of all its workers."""
-    folder = tmp_path_factory.mktemp("cache")
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = tmp_path_factory.getbasetemp().parent / "models"
-        shared.mkdir(exist_ok=True)
-        (folder / "models").symlink_to(shared, target_is_directory=True)
+    folder, models = tmp_path_factory.mktemp("cache"), shared_folder / "models"
+    models.mkdir(exist_ok=True)
+    (folder / "models").symlink_to(models, target_is_directory=True)
     return folder
 
 

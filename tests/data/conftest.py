@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ctta.locks import making
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 
@@ -18,3 +20,16 @@ def server(monkeypatch):
     local = Server()
     yield local
     local.close()
+
+
+@pytest.fixture(scope="session")
+def root(shared_folder):
+    """All data sets under one root, to be read only."""
+    import miniature
+
+    folder, whole = shared_folder / "data", shared_folder / "data_is_whole"
+    with making(whole, "TMPDIR"):
+        if not whole.is_file():
+            miniature.all_data_sets(folder)
+            whole.touch()
+    return folder

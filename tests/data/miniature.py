@@ -295,3 +295,20 @@ def ccc_calibration(path: Path) -> Path:
     }
     path.write_bytes(pickle.dumps(content, 4))
     return path
+
+
+def all_data_sets(folder: Path) -> None:
+    """Every data set in its place under ``folder``, and `mine`: images of one's own."""
+    for n_classes in (10, 100):
+        cifar_c(folder, n_classes)
+        cifar_clean(folder, n_classes)
+    imagenet_c(folder)
+    imagenet_c(folder, "ImageNet-3DCC", tuple(CORRUPTIONS_3D))
+    imagenet_val(folder)
+    for name in ("imagenet_r", "imagenet_a", "imagenet_v2", "imagenet_sketch"):
+        variant(folder, name)
+    domainnet(folder)
+    imagenet_d109(folder)
+    class_folders(folder / "mine", ["cat", "dog", "owl"], ".png")
+    ccc_shards(folder / "CCC" / "baseline_20_transition+speed_1000_seed_43", [8])
+    ccc_calibration(folder / "CCC" / "ccc_accuracy_matrix.pickle")

@@ -34,26 +34,6 @@ RUNS = {
 }
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """All data sets under one root."""
-    folder = tmp_path_factory.mktemp("data")
-    for n_classes in (10, 100):
-        miniature.cifar_c(folder, n_classes)
-        miniature.cifar_clean(folder, n_classes)
-    miniature.imagenet_c(folder)
-    miniature.imagenet_c(folder, "ImageNet-3DCC", tuple(miniature.CORRUPTIONS_3D))
-    miniature.imagenet_val(folder)
-    for name in ("imagenet_r", "imagenet_a", "imagenet_v2", "imagenet_sketch"):
-        miniature.variant(folder, name)
-    miniature.domainnet(folder)
-    miniature.imagenet_d109(folder)
-    miniature.class_folders(folder / "mine", ["cat", "dog", "owl"], ".png")
-    miniature.ccc_shards(folder / "CCC" / "baseline_20_transition+speed_1000_seed_43", [8])
-    miniature.ccc_calibration(folder / "CCC" / "ccc_accuracy_matrix.pickle")
-    return folder
-
-
 def run(ctta, monkeypatch, root, name, *more):
     """(status, error text, results) of one run with a tiny model."""
     model, _, _, overrides = RUNS[name]
