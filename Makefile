@@ -64,7 +64,7 @@ kill-test: $(VENV)/.installed-test  ## kill -9 runs of every method and setting:
 	$(BIN)/python tests/kill/kills.py --kills $(KILLS)
 
 package: $(VENV)/.installed-dev     ## the wheel in an empty environment, and the other slow tests
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(WORKERS)
 
 BENCH ?= build/bench
 bench: $(VENV)/.installed-bench     ## timings, as ratios measured side by side, and peak memory; JSON to build/bench
