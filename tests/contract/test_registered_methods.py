@@ -131,7 +131,10 @@ def test_batches_that_a_batch_norm_looks_at_are_not_split(name, pieces_of_three)
 
 
 @MODELS
-@pytest.mark.parametrize("name", ["cotta", "rmt", "rotta", "sar", "tent", "vida"])
+@pytest.mark.parametrize(
+    "name",
+    ["cotta", *(pytest.param(n, marks=pytest.mark.slow) for n in ("rmt", "rotta", "sar", "vida"))],
+)
 def test_the_network_may_be_compiled(name, tiny, monkeypatch):
     torch._dynamo.reset()
     eager = torch.compile(compiling.plain, backend="eager")

@@ -10,7 +10,7 @@ import torch
 
 from ctta.kernels.gpu_device import Program
 
-ARCHITECTURES = (pytest.param("sm_80", marks=pytest.mark.slow), "sm_90")
+ARCHITECTURES = ("sm_80", "sm_90")
 SINGLE, DOUBLE = torch.float32, torch.float64
 PROGRAMS = [
     Program(source, element)
@@ -44,6 +44,7 @@ def by_nvcc(program, architecture, folder):
     return done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(
     "program", PROGRAMS, ids=lambda p: f"{p.source}-{p.options[3][10:]}-{p.options[4][10:]}"
