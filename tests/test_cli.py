@@ -396,7 +396,9 @@ def test_a_frozen_method_without_optimizer_says_how_to_leave_it_out(ctta):
 def test_a_group_of_groups_says_so(ctta):
     status, out, _ = ctta("list", "experiment")
     assert (status, "ctta reproduce list" in out) == (0, True)
-    assert "experiment" in ctta("list")[1]
+    assert "digits_c/        continual/, first_100/" in out
+    assert "experiment/digits_c" not in ctta("list")[1]
+    assert "tent" in ctta("list", "experiment/digits_c/continual/")[1]
     status, _, err = ctta("run", "experiment=x")
     assert status != 0
     assert "Could not find 'experiment/x'" in err
