@@ -203,7 +203,9 @@ def composed_from(
     from ctta.assets import asset_dir
 
     for group, name in groups.items():
-        if not any(name in plugins.choices(f).get(group, ()) for f in plugins.all_folders().values()):
+        if not any(
+            name in plugins.choices(f).get(group, ()) for f in plugins.all_folders().values()
+        ):
             raise ValueError(f"{group}={name} is not installed; type 'ctta list {group}'")
     words = [f"{group}={name}" for group, name in groups.items()]
     words += [f"{key}={quoted(value)}" for key, value in overrides.items()]
@@ -229,9 +231,7 @@ def quoted(value: bool | int | float | str | None) -> str:
     return f"'{escaped}'"
 
 
-def resolved(
-    composed: DictConfig, choices: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+def resolved(composed: DictConfig, choices: Mapping[str, str] | None = None) -> dict[str, Any]:
     """One composed configuration as plain values, with ``names``: what each group's choice is.
 
     Args:

@@ -146,9 +146,7 @@ def hardware(result: Result) -> str:
     )
 
 
-def with_stream(
-    shelf: Shelf, entry: Entry, trace: Trace, known: Known, new_hashes: bool
-) -> Known:
+def with_stream(shelf: Shelf, entry: Entry, trace: Trace, known: Known, new_hashes: bool) -> Known:
     """``known`` with the entry's stream and weights in it.
 
     Raises:

@@ -150,15 +150,16 @@ def board(shelf: Shelf, benchmark: str | None = None) -> Board:
 
 def sections(shelf: Shelf, entries: Sequence[Filed]) -> list[Section]:
     """Entries in sections, best first within a group."""
-    found: dict[str, list[Row]] = {}
+    groups: dict[str, list[Row]] = {}
     for row in gather([filed.entry.result for filed in entries]):
         first = row.results[0]
         names = [first.config["names"][key] for key in ("dataset", "stream", "model")]
         together = [read(first) for read in RANKED_TOGETHER.values()]
-        key = json.dumps([names, -len(row.streams), together, sorted(streams(row).items())])
-        found.setdefault(key, []).append(row)
+        key = json.dumps([names, together, sorted(streams(row).items())])
+        groups.setdefault(key, []).append(row)
     by_identity = {filed.entry.result.identity: filed for filed in entries}
-    return [section(shelf, found[key], by_identity) for key in sorted(found)]
+    found = [section(shelf, groups[key], by_identity) for key in sorted(groups)]
+    return sorted(found, key=lambda s: (s.benchmark, s.setting, s.model, -len(s.streams)))
 
 
 def section(shelf: Shelf, rows: Sequence[Row], entries: Mapping[str, Filed]) -> Section:

@@ -7,17 +7,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ctta.leaderboard.entry import Entry, shown_config
 from ctta.leaderboard.published import PublishedRow, published_rows
 from ctta.leaderboard.shelf import Filed, Known, Problem, Shelf, duplicates
 from ctta.leaderboard.wording import shortened
 from ctta.online.trace import Trace
 from ctta.results.identity import run_identity
-from ctta.results.metrics import METRICS_VERSION, error_by_domain, summarise
+from ctta.results.metrics import METRICS_VERSION, error_by_domain, summarise, wrong
 from ctta.results.outcome import cost_record
 from ctta.results.rows import flat
 
 EXACT = 1e-6  # of errors, in points: they are counts
+PROBABILITY = 5e-3  # in float16, two of them beside each other
 ROUNDED = 2e-3  # of what follows from probabilities in float16
 FROM_CLEAN_IMAGES = ("clean_error_before_pct", "clean_error_after_pct", "forgetting_pct")
 COUNTED = ("forwards", "backwards", "forwards_per_sample", "backwards_per_sample")
@@ -33,13 +36,13 @@ class Installed:
         config: resolved.
         plugins: of which choices come, by ``group=name``.
         version: of the method; None: a plug-in's, which is not imported.
-        uses_source_data: whether the method does; None: as above.
+        uses_source_data: every instance of the method does.
     """
 
     config: Mapping[str, Any]
     plugins: Mapping[str, str]
     version: int | None = None
-    uses_source_data: bool | None = None
+    uses_source_data: bool = False
 
 
 @dataclass
@@ -91,14 +94,19 @@ class Check:
 
     def metrics(self, filed: Filed, known: Known) -> Iterator[tuple[str, str]]:
         """Metrics and counts that do not follow from the trace."""
-        if not filed.verifiable and (filed.entry.trace is None or filed.entry.trace.link):
-            return  # shown as not verifiable
+        entry = filed.entry
+        yield from follow_from_domains(entry)
         try:
+            if not filed.verifiable and (entry.trace is None or entry.trace.link):
+                met = set(map(str, self.shelf.shared(entry, known)["domain_names"]))
+                if met != entry.result.error_by_domain.keys():
+                    yield "result.error_by_domain", "the domains are not those of the stream"
+                return  # shown as not verifiable
             trace = self.shelf.trace(filed, known)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             yield "trace", str(error)
             return
-        yield from recomputed(filed.entry, trace)
+        yield from recomputed(entry, trace)
 
     def against_installed(self, entry: Entry) -> Iterator[tuple[str, str]]:
         """What differs from the installed configurations, and from a re-run."""
@@ -220,6 +228,7 @@ def comparable_published(entry: Entry) -> list[PublishedRow]:
 def recomputed(entry: Entry, trace: Trace) -> Iterator[tuple[str, str]]:
     """What the trace says otherwise."""
     result = entry.result
+    yield from possible(trace)
     metrics = summarise(trace)
     for name in result.metrics.keys() - metrics.keys() - {*FROM_CLEAN_IMAGES}:
         yield f"result.metrics.{name}", "no metric of this version"
@@ -247,10 +256,38 @@ def recomputed(entry: Entry, trace: Trace) -> Iterator[tuple[str, str]]:
         peak=costs.peak_mib,
         flops=costs.flops_per_sample,
     )
-    for name in (*COUNTED, "adapt_seconds", "data_seconds"):
+    for name in (*COUNTED, "adapt_seconds", "data_seconds", "samples_per_second"):
         then, now = getattr(costs, name), getattr(counted, name)
         within = 1e-4 * max(abs(now), 1e-6)  # seconds are kept in float32
         yield from compared(f"result.costs.{name}", then, now, within)
+
+
+def follow_from_domains(entry: Entry) -> Iterator[tuple[str, str]]:
+    """The headline is the mean over the domains, and errors are between 0 and 100 %."""
+    errors = entry.result.error_by_domain
+    for name, value in errors.items():
+        if not 0 <= value <= 100:
+            yield f"result.error_by_domain.{name}", f"expected 0 to 100, got {value:.6g}"
+    mean = sum(errors.values()) / len(errors)
+    error = entry.result.metrics["error_pct"]
+    if not math.isclose(error, mean, rel_tol=0, abs_tol=EXACT):
+        yield (
+            "result.metrics.error_pct",
+            f"the mean over the domains is {mean:.6g}, got {error:.6g}",
+        )
+
+
+def possible(trace: Trace) -> Iterator[tuple[str, str]]:
+    """Predictions and probabilities that cannot come from one distribution."""
+    top, squares = (trace.samples[name].astype(float) for name in ("top_prob", "sum_sq_prob"))
+    label = np.exp(trace.samples["label_logprob"].astype(float))
+    gap = np.where(wrong(trace), np.maximum(label - top, 0), np.abs(label - top))
+    n = int((gap > PROBABILITY).sum())
+    if n:
+        yield "trace.prediction", f"{n} predictions are not the most probable class"
+    n = int(((squares < top**2 - PROBABILITY) | (squares > top + PROBABILITY)).sum())
+    if n:
+        yield "trace.sum_sq_prob", f"{n} values are impossible for their top probability"
 
 
 def compared(
@@ -281,10 +318,13 @@ def configured(entry: Entry, installed: Installed) -> Iterator[tuple[str, str]]:
     target = installed.config["method"]["_target_"]
     if result.method.target != target:
         yield "result.method.target", f"expected {target}, got {shortened(result.method.target)}"
-    for name in ("version", "uses_source_data"):
-        expected, got = getattr(installed, name), getattr(result.method, name)
-        if expected is not None and expected != got:
-            yield f"result.method.{name}", f"the installed method has {expected}, got {got}"
+    if installed.version not in (None, result.method.version):
+        yield (
+            "result.method.version",
+            f"the installed method has {installed.version}, got {result.method.version}",
+        )
+    if installed.uses_source_data and not result.method.uses_source_data:
+        yield "result.method.uses_source_data", "the installed method uses source data, got false"
     if not differing:
         yield from identified(entry, installed)
 

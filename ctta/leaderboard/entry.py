@@ -20,6 +20,7 @@ from ctta.leaderboard.wording import (
     Sha256,
     Text,
     executable,
+    printable,
     read_json,
     wrong_override,
 )
@@ -162,7 +163,8 @@ class Entry(Strict):
         except ValidationError as error:
             raise ValueError(
                 "\n".join(
-                    f"{where}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
+                    printable(f"{where}: {'.'.join(map(str, e['loc']))}: {e['msg']}")
+                    for e in error.errors()
                 )
             ) from None
         missing = [f"{where}: {line}" for line in lacking(entry.result)]
@@ -200,8 +202,13 @@ def lacking(result: Result) -> list[str]:
     for key in ("method", "stream"):
         if key not in result.seeds:
             found.append(f"result.seeds.{key}: expected a number, got none")
-    if result.costs is None:
-        found.append("result.costs: expected costs, got none")
+    if result.costs is None or not result.costs.samples_per_second > 0:
+        found.append("result.costs.samples_per_second: expected more than 0, got none")
+    if not isinstance(result.model.get("weights_sha256"), str):
+        found.append("result.model.weights_sha256: expected a hash, got none")
+    deviations = result.model.get("deviations", [])
+    if not isinstance(deviations, list) or not all(isinstance(d, str) for d in deviations):
+        found.append("result.model.deviations: expected a list of sentences")
     if "error_pct" not in result.metrics:
         found.append("result.metrics.error_pct: expected a number, got none")
     if not result.error_by_domain:

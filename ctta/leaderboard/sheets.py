@@ -56,9 +56,7 @@ class Sheet:
 
 COSTS: dict[str, Callable[[CostRecord], float | None]] = {
     "ms an image": lambda c: 1000 / c.samples_per_second,
-    "MFLOPs an image": lambda c: (
-        None if c.flops_per_sample is None else c.flops_per_sample / 1e6
-    ),
+    "MFLOPs an image": lambda c: None if c.flops_per_sample is None else c.flops_per_sample / 1e6,
     "peak MiB": lambda c: c.peak_mib,
     "forwards a batch": lambda c: c.forwards,
     "backwards a batch": lambda c: c.backwards,
@@ -78,7 +76,7 @@ def errors(section: Section) -> Sheet:
     if section.published:
         parts.append(
             Part(
-                "published numbers, not measured here",
+                "published numbers",
                 [published_row(row, domains) for row in section.published],
             )
         )
@@ -99,9 +97,10 @@ def beside(section: Section) -> Sheet:
                 digits = 1 if metric.endswith("_pct") else 3
                 cells.append(Cell(number(value, digits), bold=best[metric][i]))
             cells += [Cell(number(cost(line.row, read), 2)) for read in COSTS.values()]
+            cells.append(Cell(tuning_runs(line)))
             rows.append(cells)
         parts.append(Part(group.name, rows))
-    head = ["method", *METRICS, *COSTS]
+    head = ["method", *METRICS, *COSTS, "tuning runs"]
     return Sheet(f"{title(section)}: calibration and cost", head, parts, cost_notes(section))
 
 
@@ -133,7 +132,7 @@ def error_rows(group: Group, domains: Sequence[str]) -> list[list[Cell]]:
                 *(Cell(f"{line.row.mean(d):.1f}", bold=best[d][i]) for d in domains),
                 Cell(f"{found.mean:.2f}{half}", bold=best[HEADLINE][i]),
                 Cell("" if line.published is None else f"{line.published.value:g}", italic=True),
-                Cell("" if line.difference is None else f"{line.difference:+.2f}", italic=True),
+                Cell(signed(line.difference), italic=True),
             ]
         )
     return rows
@@ -213,6 +212,17 @@ def cost(row: Row, read: Callable[[CostRecord], float | None]) -> float | None:
     values = [read(costs_of(result)) for result in row.results]
     known = [value for value in values if value is not None]
     return fmean(known) if len(known) == len(values) else None
+
+
+def tuning_runs(line: Line) -> str:
+    """Runs that the choice of the method's values took, where that is recorded."""
+    record = line.row.results[0].tuning
+    return "" if record is None else str(record.budget)
+
+
+def signed(difference: float | None) -> str:
+    """A difference with its sign; one that rounds to zero is not negative."""
+    return "" if difference is None else f"{round(difference, 2) + 0.0:+.2f}"
 
 
 def costs_of(result: Result) -> CostRecord:

@@ -17,7 +17,6 @@ from ctta.online.trace import Trace
 from ctta.results.result import Strict, write_text
 
 KNOWN = "_known"  # no method has a name like it
-KNOWN_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Known(Strict):
         streams: hash of a stream -> what goes with it.
     """
 
-    schema_version: Literal[1] = KNOWN_VERSION
+    schema_version: Literal[1] = 1
     weights: dict[Sha256, str] = Field(default_factory=dict)
     streams: dict[Sha256, KnownStream] = Field(default_factory=dict)
 
@@ -153,7 +152,9 @@ class Shelf:
             return Known.model_validate(read_json(path.read_text(encoding="utf-8"), str(path)))
         except ValidationError as error:
             first = error.errors()[0]
-            raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise ValueError(
+                f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            ) from None
 
     def keep_known(self, benchmark: str, known: Known) -> None:
         """Write the known hashes of a benchmark."""
@@ -207,5 +208,3 @@ def duplicates(entries: Sequence[Filed]) -> list[Problem]:
                 Problem(filed.where, "result.seeds", f"the same run as {other}; keep one of them")
             )
     return found
-
-

@@ -69,6 +69,8 @@ def together(shared: Arrays, own: Arrays) -> Trace:
             raise ValueError(f"{name}: expected {expected} values, got shape {values.shape}")
         if not np.isfinite(values).all():
             raise ValueError(f"{name}: expected numbers, got NaN or infinity")
+    if not batches["adapt_seconds"].sum() > 0:
+        raise ValueError("adapt_seconds: expected more than 0 in all")
     k = int(column(shared, "n_classes"))
     if n and not 0 <= samples["prediction"].min() <= samples["prediction"].max() < k:
         raise ValueError(f"prediction: expected classes 0 to {k - 1}")

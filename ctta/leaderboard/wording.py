@@ -1,8 +1,9 @@
-"""What an entry may say: plain text, https links, scalars. Whatever could be executed is refused."""
+"""What an entry may say: text, https links, scalars; nothing that could be executed."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -76,7 +77,7 @@ def executable(node: Any, path: str = "") -> Iterator[str]:
     """
     if isinstance(node, dict):
         for key, value in node.items():
-            own = f"{path}.{key}" if path else key
+            own = printable(f"{path}.{key}" if path else key)
             if key.startswith("_") or "${" in key:
                 yield f"{own}: expected no key like {key!r}: an entry names no code"
             else:
@@ -84,6 +85,8 @@ def executable(node: Any, path: str = "") -> Iterator[str]:
     elif isinstance(node, list):
         for number, value in enumerate(node):
             yield from executable(value, f"{path}.{number}")
+    elif isinstance(node, float) and not math.isfinite(node):
+        yield f"{path}: expected a finite number, got {node}"
     elif isinstance(node, str):
         if "${" in node:
             yield f"{path}: expected a value, got an interpolation: {shortened(node)}"

@@ -7,14 +7,17 @@ from collections.abc import Iterable, Sequence
 
 from ctta.leaderboard.sheets import Cell, Sheet
 
-SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~$])")
+SPECIAL = re.compile(r"([\\`*_{}\[\]#!|~$])")
+# Tags, entities, mentions and addresses that become links by themselves.
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
+LINK = re.compile(r"(?i):(?=//)|(?<=\bwww)\.")
 
 
 def escape(text: str) -> str:
     """Text that Markdown shows as it is."""
-    safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
-    safe = SPECIAL.sub(r"\\\1", safe).replace("\\(", "(").replace("\\)", ")").replace("://", "&#58;//")
-    return re.sub(r"(?i)\bwww\.", "www&#46;", safe)
+    safe = SPECIAL.sub(r"\\\1", text)
+    safe = "".join(ENTITIES.get(c, c) for c in safe)
+    return LINK.sub(lambda found: f"&#{ord(found[0])};", safe)
 
 
 def cell(content: Cell) -> str:
