@@ -8,7 +8,7 @@ LOWEST_VENV ?= .venv-lowest
 # Tests side by side, one process a core; each that is idle takes over from the others.
 WORKERS ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test lowest lint types golden mutants kill-test bench bench-gpu package clean
+.PHONY: demo test lowest lint types golden mutants kill-test bench bench-gpu package leaderboard clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -73,6 +73,10 @@ bench: $(VENV)/.installed-bench     ## timings, as ratios measured side by side,
 
 bench-gpu: $(VENV)/.installed-test  ## the kernels on a CUDA device; needs the extra cuda12 or cuda13
 	$(BIN)/python benchmarks/kernels_gpu.py --json $(BENCH)
+
+leaderboard: $(VENV)/.installed     ## the shipped entries checked, and the table made from them
+	$(BIN)/ctta leaderboard check
+	$(BIN)/ctta leaderboard table --benchmark digits_c --into leaderboard/README.md
 
 clean:
 	rm -rf $(VENV) $(LOWEST_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

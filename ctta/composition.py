@@ -183,8 +183,60 @@ def experiment(composed: DictConfig) -> Experiment:
     return Experiment(resolved(composed))
 
 
-def resolved(composed: DictConfig) -> dict[str, Any]:
+def composed_from(
+    groups: Mapping[str, str], overrides: Mapping[str, bool | int | float | str | None]
+) -> dict[str, Any]:
+    """The installed configuration of ``groups`` with scalar ``overrides``, as plain values.
+
+    For values that others wrote: a choice has to be an installed one, and a value is quoted, so
+    that it is nothing but a value.
+
+    Raises:
+        ValueError: an unknown choice or key, or a value that does not fit or is missing.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import CompactHydraException
+    from omegaconf import OmegaConf, open_dict
+    from omegaconf.errors import OmegaConfBaseException
+
+    from ctta import plugins
+    from ctta.assets import asset_dir
+
+    for group, name in groups.items():
+        if not any(
+            name in plugins.choices(f).get(group, ()) for f in plugins.all_folders().values()
+        ):
+            raise ValueError(f"{group}={name} is not installed; type 'ctta list {group}'")
+    words = [f"{group}={name}" for group, name in groups.items()]
+    words += [f"{key}={quoted(value)}" for key, value in overrides.items()]
+    plugins.extend_search_path()
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):
+            composed = compose("config", overrides=words, return_hydra_config=True)
+        chosen = OmegaConf.to_container(composed.hydra.runtime.choices)
+        with open_dict(composed):
+            del composed["hydra"]
+        return resolved(composed, cast(dict[str, str], chosen))
+    except CompactHydraException as error:
+        raise ValueError(one_line(CompositionError(composition_error(error)))) from None
+    except OmegaConfBaseException as error:
+        raise ValueError(one_line(error)) from None
+
+
+def quoted(value: bool | int | float | str | None) -> str:
+    """A value in Hydra's grammar, as that value and nothing else."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def resolved(composed: DictConfig, choices: Mapping[str, str] | None = None) -> dict[str, Any]:
     """One composed configuration as plain values, with ``names``: what each group's choice is.
+
+    Args:
+        composed: the configuration.
+        choices: group -> its choice; None: those of the run at hand.
 
     Raises:
         ValueError: a value that is missing.
@@ -193,7 +245,7 @@ def resolved(composed: DictConfig) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-    chosen = HydraConfig.get().runtime.choices
+    chosen = HydraConfig.get().runtime.choices if choices is None else choices
     try:
         for_inner = tuned_for_inner(OmegaConf.to_container(composed, resolve=True), chosen)
         if for_inner:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ctta.results.compare import Verdict, compare
 from ctta.results.result import Result
@@ -23,8 +25,17 @@ def rerun_record(path: Path) -> Verdict:
         raise ValueError(
             f"{path} records a failed run ({then.reason}); there is nothing to compare"
         )
-    data = os.environ.get("CTTA_DATA") or then.config["paths"].get("data")
+    return run_again(then, then.config)
+
+
+def run_again(then: Result, config: Mapping[str, Any]) -> Verdict:
+    """Run ``config``, which is that of ``then``, in a folder that is thrown away, and compare.
+
+    Raises:
+        ValueError: whatever stopped the run.
+    """
+    data = os.environ.get("CTTA_DATA") or config["paths"].get("data")
     paths = {"cache": None, "runs": None, "data": data}
-    config = {**then.config, "paths": paths, "tracking": {"name": "none"}}
+    config = {**config, "paths": paths, "tracking": {"name": "none"}}
     with tempfile.TemporaryDirectory() as folder:
         return compare(then, Experiment(config).run(RunStore(Path(folder))))

@@ -1,0 +1,197 @@
+"""`ctta leaderboard`: entries made from runs, checked, and shown as tables."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ctta.leaderboard.check import Installed
+    from ctta.leaderboard.entry import Entry
+
+ENTRIES = Path("leaderboard/entries")
+FORMATS = ("md", "latex", "csv", "html", "json")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status 0; 1 where an entry has a problem, or is left out of a table.
+
+    Raises:
+        ValueError: no such folder, benchmark or run, or a run that cannot become an entry.
+    """
+    parser = argparse.ArgumentParser(prog="ctta leaderboard", description="Results to publish.")
+    commands = parser.add_subparsers(required=True, metavar="add|check|table")
+
+    def command(name: str, action: Any, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.add_argument(
+            "--entries", type=Path, default=ENTRIES, metavar="DIR", help=f"default: {ENTRIES}"
+        )
+        made.set_defaults(action=action)
+        return made
+
+    made = command("add", add_runs, "Make entries from runs.")
+    made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder")
+    made.add_argument("--author", action="append", required=True, help="again for each")
+    made.add_argument("--paper", metavar="URL", help="of the method")
+    made.add_argument("--code", metavar="URL", help="of the method")
+    made.add_argument("--tuning", required=True, metavar="TEXT", help="how values were chosen")
+    made.add_argument(
+        "--tuning-kind",
+        choices=("installed", "grid", "own"),
+        help="default: what overrides and record say",
+    )
+    made.add_argument("--hardware", metavar="TEXT", help="default: what the record says")
+    made.add_argument("--link", metavar="URL", help="where the traces will lie; default: beside")
+    made.add_argument(
+        "--new-hashes", action="store_true", help="streams and weights that are not known yet"
+    )
+    made = command("check", check, "Check entries; one line a problem.")
+    made.add_argument("path", nargs="?", type=Path, help="an entry or a folder; default: all")
+    made.add_argument("--rerun", action="store_true", help="run each again, and compare")
+    made.add_argument(
+        "--allow-plugin", action="append", default=[], metavar="NAME", help="for --rerun"
+    )
+    made = command("table", table, "What the entries say, with published numbers beside.")
+    made.add_argument("--benchmark", required=True, help="as digits_c")
+    made.add_argument("--setting", help="as continual; default: all")
+    made.add_argument("--format", choices=FORMATS, default="md", help="default: md")
+    made.add_argument(
+        "--into", type=Path, metavar="FILE", help="Markdown between the markers of a README"
+    )
+    options = parser.parse_args(arguments)
+    status: int = options.action(options)
+    return status
+
+
+def write(lines: Iterable[object]) -> None:
+    """To standard output."""
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def add_runs(options: argparse.Namespace) -> int:
+    """`ctta leaderboard add`."""
+    from ctta.composition import composed_from
+    from ctta.leaderboard.add import Statement, add
+    from ctta.leaderboard.shelf import Shelf
+
+    statement = Statement(
+        authors=options.author,
+        paper=options.paper,
+        code=options.code,
+        tuning=options.tuning,
+        kind=options.tuning_kind,
+        hardware=options.hardware,
+        link=options.link,
+    )
+    for run in options.runs:
+        folder = run.parent if run.name == "result.json" else run
+        path = add(
+            Shelf(options.entries), folder, statement, composed_from, new_hashes=options.new_hashes
+        )
+        write([path])
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """`ctta leaderboard check`."""
+    from ctta.leaderboard.check import Check
+    from ctta.leaderboard.shelf import Shelf
+
+    shelf = Shelf(options.entries)
+    entries, problems = shelf.read(options.path)
+    allowed = frozenset(options.allow_plugin)
+
+    def again(entry: Entry, installed: Installed) -> Iterator[tuple[str, str]]:
+        yield from run_again(entry, installed, allowed)
+
+    problems += Check(shelf, installed, again if options.rerun else None).check(entries)
+    write(problems)
+    broken = [problem for problem in problems if not problem.question]
+    n_files = len({filed.where for filed in entries} | {problem.where for problem in problems})
+    unverifiable = sum(not filed.verifiable for filed in entries)
+    write(
+        [
+            f"{n_files} entries, {len(broken)} problems, {len(problems) - len(broken)} questions, "
+            f"{unverifiable} not verifiable"
+        ]
+    )
+    return 1 if broken else 0
+
+
+def installed(entry: Entry) -> Installed:
+    """What the installed configurations make of an entry; a plug-in's code is not imported.
+
+    Raises:
+        ValueError: they do not compose.
+    """
+    from ctta import plugins
+    from ctta.build import locate
+    from ctta.composition import composed_from
+    from ctta.leaderboard.check import Installed
+
+    config = composed_from(entry.rerun.groups, entry.rerun.overrides)
+    owners = plugins.owners(entry.rerun.groups)
+    if f"method={entry.rerun.method}" in owners:
+        return Installed(config, owners)
+    method: Any = locate(config["method"], "method")
+    return Installed(
+        config,
+        owners,
+        version=method.version,
+        uses_source_data=method.uses_source_data is True,
+    )
+
+
+def run_again(
+    entry: Entry, installed: Installed, allowed: frozenset[str]
+) -> Iterator[tuple[str, str]]:
+    """What a re-run shows to be different, or why there was none."""
+    from ctta.results.rerun import run_again
+
+    refused = {choice: p for choice, p in installed.plugins.items() if p not in allowed}
+    for choice, plugin in refused.items():
+        group = choice.partition("=")[0]
+        yield f"rerun.{group}", f"{choice} would run code of a plug-in; --allow-plugin {plugin}"
+    if refused:
+        return
+    try:
+        verdict = run_again(entry.result, installed.config)
+    except ValueError as error:
+        yield "rerun", " ".join(str(error).split())
+        return
+    if not verdict.same:
+        yield "rerun", "; ".join(line.strip() for line in str(verdict).splitlines())
+
+
+def table(options: argparse.Namespace) -> int:
+    """`ctta leaderboard table`."""
+    from ctta.leaderboard.board import board
+    from ctta.leaderboard.formats import flat, html, latex, markdown
+    from ctta.leaderboard.sheets import sheets
+    from ctta.leaderboard.shelf import Shelf
+    from ctta.results.result import write_text
+
+    if options.into is not None and options.format != "md":
+        raise ValueError(f"--into: expected --format md, got {options.format}")
+    found = board(Shelf(options.entries), options.benchmark)
+    sections = [s for s in found.sections if options.setting in (None, s.setting)]
+    if not sections:
+        known = ", ".join(dict.fromkeys(s.setting for s in found.sections)) or "none"
+        raise ValueError(f"--setting: expected one of {known}, got {options.setting!r}")
+    if options.format in ("csv", "json"):
+        text = flat.to_csv(sections) if options.format == "csv" else flat.to_json(sections)
+    else:
+        render = {"md": markdown.render, "latex": latex.render, "html": html.render}
+        text = render[options.format]([sheet for s in sections for sheet in sheets(s)])
+    if options.into is None:
+        sys.stdout.write(text)
+    else:
+        document = options.into.read_text(encoding="utf-8")
+        write_text(options.into, markdown.put_between(document, options.benchmark, text))
+    for problem in found.problems:
+        sys.stderr.write(f"{problem}\n")
+    return 1 if found.broken else 0

@@ -1,0 +1,1 @@
+"""One module a format; strings of entries are escaped in each."""

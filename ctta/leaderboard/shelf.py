@@ -1,0 +1,210 @@
+"""The folder of entries: what is in it, and which hashes are known there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from ctta.leaderboard.entry import Entry
+from ctta.leaderboard.shipped import Arrays, read_arrays, together
+from ctta.leaderboard.wording import Sha256, printable, read_json
+from ctta.online.trace import Trace
+from ctta.results.result import Strict, write_text
+
+KNOWN = "_known"  # no method has a name like it
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with an entry, or a question about it.
+
+    Attributes:
+        where: the file, below the folder of entries.
+        field: path of the field; empty: the whole file.
+        text: what was expected and what came.
+        question: it may be right; a person has to look.
+    """
+
+    where: str
+    field: str
+    text: str
+    question: bool = False
+
+    def __str__(self) -> str:
+        parts = [self.where, self.field, "question" if self.question else "", self.text]
+        return printable(": ".join(part for part in parts if part))
+
+
+class KnownStream(Strict):
+    """A stream of which runs are taken.
+
+    Attributes:
+        protocol_sha256: its protocol.
+        data_sha256: the images of its first batches.
+        file_sha256: of `_known/<stream_sha256>.npz`.
+    """
+
+    protocol_sha256: Sha256
+    data_sha256: Sha256
+    file_sha256: Sha256
+
+
+class Known(Strict):
+    """Hashes that somebody has looked at: `<benchmark>/_known/hashes.json`.
+
+    Attributes:
+        schema_version: of this file.
+        weights: hash of a source model's weights -> the model's name.
+        streams: hash of a stream -> what goes with it.
+    """
+
+    schema_version: Literal[1] = 1
+    weights: dict[Sha256, str] = Field(default_factory=dict)
+    streams: dict[Sha256, KnownStream] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Filed:
+    """An entry and its file.
+
+    Attributes:
+        path: of the file.
+        where: the path below the folder of entries.
+        entry: what the file says.
+    """
+
+    path: Path
+    where: str
+    entry: Entry
+
+    @property
+    def trace_path(self) -> Path:
+        """Where the trace lies if it was shipped, or was fetched by hand."""
+        return self.path.with_suffix(".npz")
+
+    @property
+    def verifiable(self) -> bool:
+        """The metrics can be computed again."""
+        return self.entry.trace is not None and self.trace_path.is_file()
+
+
+class Shelf:
+    """A folder of entries.
+
+    Args:
+        root: `leaderboard/entries`, or one of your own.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.streams: dict[str, Arrays] = {}
+
+    def files(self, part: Path | None = None) -> Iterator[Path]:
+        """The entries' files below ``part`` (a file or a folder); None: all.
+
+        Raises:
+            ValueError: nothing there, or ``part`` lies elsewhere.
+        """
+        start = (part or self.root).resolve()
+        if not start.exists():
+            raise ValueError(f"expected entries in {part or self.root}, found no such place")
+        if not start.is_relative_to(self.root.resolve()):
+            raise ValueError(f"{part} is not in {self.root}; name its folder with --entries")
+        paths = [start] if start.is_file() else sorted(start.rglob("*.json"))
+        for path in paths:
+            if path.parent.name != KNOWN:
+                yield path
+
+    def read(self, part: Path | None = None) -> tuple[list[Filed], list[Problem]]:
+        """The entries that can be read, and what is wrong with the others."""
+        entries, problems = [], []
+        for path in self.files(part):
+            where = path.relative_to(self.root.resolve()).as_posix()
+            try:
+                entries.append(Filed(path, where, Entry.load(path, where=where)))
+            except ValueError as error:
+                problems += [
+                    Problem(where, "", line.removeprefix(f"{where}: ").removeprefix(f"{where} "))
+                    for line in str(error).splitlines()
+                ]
+        return entries, problems
+
+    @cached_property
+    def benchmarks(self) -> list[str]:
+        """Those that have a folder."""
+        return sorted(p.name for p in self.root.iterdir() if p.is_dir())
+
+    def known(self, benchmark: str) -> Known:
+        """The known hashes of a benchmark; none where there is no file.
+
+        Raises:
+            ValueError: a broken file.
+        """
+        path = self.known_path(benchmark, "hashes.json")
+        if not path.is_file():
+            return Known()
+        try:
+            return Known.model_validate(read_json(path.read_text(encoding="utf-8"), str(path)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(
+                f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            ) from None
+
+    def keep_known(self, benchmark: str, known: Known) -> None:
+        """Write the known hashes of a benchmark."""
+        path = self.known_path(benchmark, "hashes.json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, known.model_dump_json(indent=1) + "\n")
+
+    def known_path(self, benchmark: str, name: str) -> Path:
+        """A file of what is known of a benchmark."""
+        return self.root / benchmark / KNOWN / name
+
+    def shared(self, entry: Entry, known: Known) -> Arrays:
+        """What the entry's stream determines of its trace.
+
+        Raises:
+            ValueError: an unknown stream, or a file that is missing or damaged.
+        """
+        stream = entry.result.stream.stream_sha256
+        if stream not in known.streams:
+            raise ValueError("its stream is unknown")
+        if stream not in self.streams:
+            path = self.known_path(entry.benchmark, f"{stream}.npz")
+            self.streams[stream] = read_arrays(path, known.streams[stream].file_sha256)
+        return self.streams[stream]
+
+    def trace(self, filed: Filed, known: Known) -> Trace:
+        """The trace of an entry.
+
+        Raises:
+            ValueError: it is not verifiable, or the files are not what the hashes say.
+        """
+        if filed.entry.trace is None:
+            raise ValueError("the entry has no trace")
+        shared = self.shared(filed.entry, known)
+        return together(shared, read_arrays(filed.trace_path, filed.entry.trace.sha256))
+
+
+def duplicates(entries: Sequence[Filed]) -> list[Problem]:
+    """Entries that are one run twice: same method, settings, stream and seed."""
+    from ctta.results.rows import AVERAGED
+
+    seen: dict[str, str] = {}
+    found = []
+    for filed in entries:
+        result = filed.entry.result
+        own = [read(result) for read in AVERAGED.values()]
+        key = repr([own, result.stream.stream_sha256, result.seeds["method"]])
+        other = seen.setdefault(key, filed.where)
+        if other != filed.where:
+            found.append(
+                Problem(filed.where, "result.seeds", f"the same run as {other}; keep one of them")
+            )
+    return found

@@ -1,0 +1,62 @@
+"""Folders of entries to damage."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ctta.leaderboard.shelf import Shelf
+from ctta.leaderboard.shipped import file_sha256, write_arrays
+
+SHIPPED = Path(__file__).parents[2] / "leaderboard" / "entries"
+
+
+class Copy:
+    """Some of the shipped entries in a folder of their own."""
+
+    def __init__(self, root: Path, *methods: str):
+        self.root = root
+        shutil.copytree(SHIPPED / "digits_c" / "_known", root / "digits_c" / "_known")
+        for method in methods:
+            shutil.copytree(SHIPPED / "digits_c" / method, root / "digits_c" / method)
+
+    @property
+    def shelf(self) -> Shelf:
+        return Shelf(self.root)
+
+    def path(self, method="norm", number=0) -> Path:
+        return sorted((self.root / "digits_c" / method).glob("*.json"))[number]
+
+    def change(self, field, value, *, path=None):
+        """Set a field of an entry by its path with dots."""
+        path = path or self.path()
+        values = json.loads(path.read_text())
+        node = values
+        *parents, last = field.split(".")
+        for parent in parents:
+            node = node[int(parent) if isinstance(node, list) else parent]
+        node[last] = value(node[last]) if callable(value) else value
+        path.write_text(json.dumps(values))
+
+    def change_trace(self, change):
+        """Change the arrays of an entry's trace, and the hash with them."""
+        path = self.path().with_suffix(".npz")
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+        change(arrays)
+        write_arrays(path, arrays)
+        self.change("trace.sha256", file_sha256(path))
+
+
+@pytest.fixture
+def entries(tmp_path):
+    """A folder with the entries of `norm`."""
+    return Copy(tmp_path / "entries", "norm")
+
+
+@pytest.fixture
+def many(tmp_path):
+    """A folder with the entries of four methods."""
+    return Copy(tmp_path / "entries", "norm", "source", "tent", "eata")
