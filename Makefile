@@ -74,9 +74,10 @@ bench: $(VENV)/.installed-bench     ## timings, as ratios measured side by side,
 bench-gpu: $(VENV)/.installed-test  ## the kernels on a CUDA device; needs the extra cuda12 or cuda13
 	$(BIN)/python benchmarks/kernels_gpu.py --json $(BENCH)
 
-leaderboard: $(VENV)/.installed     ## the shipped entries checked, and the table made from them
+leaderboard: $(VENV)/.installed     ## the shipped entries checked, the table and the page made from them
 	$(BIN)/ctta leaderboard check
 	$(BIN)/ctta leaderboard table --benchmark digits_c --into leaderboard/README.md
+	$(BIN)/ctta leaderboard build
 
 clean:
 	rm -rf $(VENV) $(LOWEST_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

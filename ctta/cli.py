@@ -25,7 +25,7 @@ COMMANDS = {  # each has a module in `ctta.commands`
     "list": ("[group]", "what can be chosen"),
     "data": ("list|download|verify|path", "data sets: licences, download, checksums, places"),
     "runs": ("list|show|diff|gc|retry", "the store of runs: find, compare, run again, clean up"),
-    "leaderboard": ("add|check|table", "results to publish: entries, checks, tables"),
+    "leaderboard": ("add|check|table|build", "results to publish: entries, checks, tables, a page"),
     "cite": ("result.json ...", "BibTeX for the methods, data sets and models of results"),
     "check": ("method [key=value ...]", "does a method keep the contract, line by line"),
     "new-method": ("name [--folder DIR]", "write a package with a method, its YAML and its tests"),

@@ -1,4 +1,4 @@
-"""`ctta leaderboard`: entries made from runs, checked, and shown as tables."""
+"""`ctta leaderboard`: entries made from runs, checked, and shown as tables and a page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ctta.leaderboard.check import Installed
     from ctta.leaderboard.entry import Entry
 
-ENTRIES = Path("leaderboard/entries")
+ENTRIES, SITE = Path("leaderboard/entries"), Path("leaderboard/site")
 FORMATS = ("md", "latex", "csv", "html", "json")
 
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
         ValueError: no such folder, benchmark or run, or a run that cannot become an entry.
     """
     parser = argparse.ArgumentParser(prog="ctta leaderboard", description="Results to publish.")
-    commands = parser.add_subparsers(required=True, metavar="add|check|table")
+    commands = parser.add_subparsers(required=True, metavar="add|check|table|build")
 
     def command(name: str, action: Any, text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text)
@@ -61,6 +61,10 @@ def main(arguments: Sequence[str]) -> int:
     made.add_argument("--format", choices=FORMATS, default="md", help="default: md")
     made.add_argument(
         "--into", type=Path, metavar="FILE", help="Markdown between the markers of a README"
+    )
+    made = command("build", build_page, "The page, from all entries.")
+    made.add_argument(
+        "--site", type=Path, default=SITE, metavar="DIR", help=f"where to; default: {SITE}"
     )
     options = parser.parse_args(arguments)
     status: int = options.action(options)
@@ -192,6 +196,20 @@ def table(options: argparse.Namespace) -> int:
     else:
         document = options.into.read_text(encoding="utf-8")
         write_text(options.into, markdown.put_between(document, options.benchmark, text))
+    for problem in found.problems:
+        sys.stderr.write(f"{problem}\n")
+    return 1 if found.broken else 0
+
+
+def build_page(options: argparse.Namespace) -> int:
+    """`ctta leaderboard build`."""
+    from ctta.leaderboard.board import board
+    from ctta.leaderboard.shelf import Shelf
+    from ctta.leaderboard.site import build
+
+    shelf = Shelf(options.entries)
+    found = board(shelf)
+    write([build(found, shelf, options.site)])
     for problem in found.problems:
         sys.stderr.write(f"{problem}\n")
     return 1 if found.broken else 0
