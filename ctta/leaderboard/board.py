@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ctta.leaderboard.check import Check, comparable_published
 from ctta.leaderboard.published import PublishedRow, best_first
 from ctta.leaderboard.shelf import Filed, Problem, Shelf
+from ctta.results.result import Result
 from ctta.results.rows import HEADLINE, RANKED_TOGETHER, Row, gather, ranked
 from ctta.results.table import row_names
 
@@ -179,7 +180,7 @@ def section(shelf: Shelf, rows: Sequence[Row], entries: Mapping[str, Filed]) -> 
             Line(
                 name=names[id(row)],
                 row=row,
-                entries=[entries[result.identity] for result in row.results],
+                entries=[entries[result.identity] for result in by_seed(row)],
                 rank=rank,
                 published=next(
                     (p for p in published if p.method == row.results[0].method.name), None
@@ -198,6 +199,11 @@ def section(shelf: Shelf, rows: Sequence[Row], entries: Mapping[str, Filed]) -> 
         groups=made,
         published=published,
     )
+
+
+def by_seed(row: Row) -> list[Result]:
+    """The runs of a row in the order of their seeds."""
+    return sorted(row.results, key=lambda r: (r.seeds["stream"], r.seeds["method"]))
 
 
 def streams(row: Row) -> dict[str, str]:

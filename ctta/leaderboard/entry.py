@@ -64,12 +64,6 @@ class Rerun(Strict):
         """Group -> chosen name."""
         return {group: getattr(self, group) for group in GROUPS}
 
-    @property
-    def command(self) -> str:
-        """As it is typed."""
-        values = {**self.groups, **self.overrides}
-        return " ".join(["ctta run", *(f"{k}={typed(v)}" for k, v in values.items())])
-
 
 class Tuning(Strict):
     """How the method's values were chosen.

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 from ctta.leaderboard.board import Board, Line, Section
+from ctta.leaderboard.entry import typed
 from ctta.leaderboard.formats import html
 from ctta.leaderboard.sheets import label, sheets, title
-from ctta.leaderboard.shelf import Problem, Shelf
+from ctta.leaderboard.shelf import Filed, Problem, Shelf
 from ctta.results.result import write_text
-from ctta.results.rows import HEADLINE
+from ctta.results.rows import HEADLINE, flat
 
 PARTS = Path(__file__).parent / "page"
 ROW_HEIGHT, LABEL_WIDTH, WIDTH = 24, 230, 640
@@ -130,37 +130,65 @@ def bars(section: Section) -> str:
 
 def details(line: Line, entries: str) -> str:
     """A row's protocol: what was run, by whom, and how to run it again."""
-    runs = []
-    for filed in line.entries:
-        entry = filed.entry
-        links = [
-            f'<a href="{escape(f"{entries}/{filed.where}")}" download>record</a>',
-            *(
-                [f'<a href="{escape(f"{entries}/{filed.where[:-5]}.npz")}" download>trace</a>']
-                if filed.verifiable
-                else ["no trace: not verifiable"]
-            ),
-            *(
-                f'<a href="{escape(link)}" rel="noopener noreferrer">{name}</a>'
-                for name, link in (("paper", entry.paper), ("code", entry.code))
-                if link
-            ),
-        ]
-        shown = {
-            "stream": entry.result.stream.model_dump(),
-            "data_sha256": entry.result.data.data_sha256,
-            "weights_sha256": entry.result.model["weights_sha256"],
-            "trace_sha256": entry.result.trace_sha256,
-            "environment": entry.result.environment,
-            "config": entry.result.config,
+    first = line.entries[0].entry
+    own = [filed.entry for filed in line.entries]
+    about = {
+        "authors": ", ".join(dict.fromkeys(a for entry in own for a in entry.authors)),
+        "hardware": "; ".join(dict.fromkeys(entry.hardware for entry in own)),
+        "tuning": "; ".join(dict.fromkeys(entry.tuning.statement for entry in own)),
+    }
+    links = [
+        f'<a href="{escape(link)}" rel="noopener noreferrer">{name}</a>'
+        for name, link in (("paper", first.paper), ("code", first.code))
+        if link
+    ]
+    shown = flat(
+        {
+            "method version": first.result.method.version,
+            "protocol_sha256": first.result.stream.protocol_sha256,
+            "weights_sha256": first.result.model["weights_sha256"],
+            "environment": first.result.environment,
+            "config": first.result.config,
         }
-        about = f"{', '.join(entry.authors)}; {entry.hardware}; tuning: {entry.tuning.statement}"
-        runs.append(
-            f"<h4>stream seed {entry.result.seeds['stream']}, method seed "
-            f"{entry.result.seeds['method']}</h4><p>{escape(about)}</p><p>{', '.join(links)}</p>"
-            f"<pre>{escape(entry.rerun.command)}</pre>"
-            '<button type="button" class="copy" data-script hidden>Copy</button>'
-            f"<details><summary>Configuration, hashes, environment</summary>"
-            f"<pre>{escape(json.dumps(shown, indent=1))}</pre></details>"
-        )
-    return f"<details><summary>{escape(label(line))}</summary>{''.join(runs)}</details>"
+    )
+    return "".join(
+        [
+            f"<details><summary>{escape(label(line))}</summary>",
+            *(f"<p>{name}: {escape(text)}</p>" for name, text in about.items()),
+            f"<p>{', '.join(links)}</p>" if links else "",
+            f"<pre>{escape(command(line))}</pre>",
+            '<button type="button" class="copy" data-script hidden>Copy</button>',
+            f"<ul>{''.join(run(filed, entries) for filed in line.entries)}</ul>",
+            f"<p>Configuration and environment of the first run:</p>"
+            f"<pre>{escape(chr(10).join(f'{key}: {value}' for key, value in shown.items()))}</pre>",
+            "</details>",
+        ]
+    )
+
+
+def command(line: Line) -> str:
+    """What to type to run all of a row again: values that differ are swept."""
+    reruns = [filed.entry.rerun for filed in line.entries]
+    first = reruns[0]
+    values: dict[str, str] = dict(first.groups)
+    for key in dict.fromkeys(key for rerun in reruns for key in rerun.overrides):
+        found = [rerun.overrides.get(key, 0) for rerun in reruns]  # a seed's default
+        values[key] = ",".join(dict.fromkeys(map(typed, found)))
+    swept = " -m" if any("," in value for value in values.values()) else ""
+    return f"ctta run{swept} " + " ".join(f"{key}={value}" for key, value in values.items())
+
+
+def run(filed: Filed, entries: str) -> str:
+    """One run of a row: seeds, hashes, downloads."""
+    result = filed.entry.result
+    links = [f'<a href="{escape(f"{entries}/{filed.where}")}" download>record</a>']
+    if filed.verifiable:
+        trace = f"{entries}/{filed.where.removesuffix('.json')}.npz"
+        links.append(f'<a href="{escape(trace)}" download>trace</a>')
+    else:
+        links.append("not verifiable")
+    return (
+        f"<li>stream seed {result.seeds['stream']}, method seed {result.seeds['method']}, "
+        f"stream {escape(result.stream.stream_sha256[:12])}, "
+        f"trace {escape(str(result.trace_sha256)[:12])}: {', '.join(links)}</li>"
+    )

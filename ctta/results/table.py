@@ -28,21 +28,26 @@ def row_names(rows: Sequence[Row]) -> list[str]:
         " ".join([row.results[0].method.name, *(f"{g}={names[g]}" for g in groups)])
         for row, names in zip(rows, chosen, strict=True)
     ]
-    found = []
-    for label, row in zip(labels, rows, strict=True):
-        alike = [other for same, other in zip(labels, rows, strict=True) if same == label]
-        found.append(" ".join([label, *told_apart(row, alike)]))
-    return found
-
-
-def told_apart(row: Row, others: Sequence[Row]) -> list[str]:
-    """``key=value`` for each key of ``row`` that ``others`` do not agree on."""
-    found = [keys(other) for other in others]
+    alike: dict[str, list[dict[str, Any]]] = {}
+    settings = [keys(row) for row in rows]
+    for label, own in zip(labels, settings, strict=True):
+        alike.setdefault(label, []).append(own)
+    differing = {label: not_agreed_on(group) for label, group in alike.items()}
     return [
-        f"{key}={value}"
-        for key, value in keys(row).items()
-        if any(other.get(key) != value for other in found)
+        " ".join([label, *(f"{k}={v}" for k, v in own.items() if k in differing[label])])
+        for label, own in zip(labels, settings, strict=True)
     ]
+
+
+def not_agreed_on(settings: Sequence[dict[str, Any]]) -> set[str]:
+    """Keys that have more than one value, or are missing in some."""
+    first = settings[0]
+    return {
+        key
+        for other in settings
+        for key in first.keys() | other.keys()
+        if first.get(key) != other.get(key)
+    }
 
 
 def keys(row: Row) -> dict[str, Any]:

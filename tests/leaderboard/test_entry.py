@@ -108,7 +108,6 @@ def test_what_is_read_is_what_was_written(entries):
     text = entries.path().read_text()
     entry = Entry.from_json(text, where="x")
     assert entry.to_json() == text
-    assert entry.rerun.command.startswith("ctta run dataset=digits_c stream=continual model=")
     assert entries.root / entry.place == entries.path()
 
 

@@ -68,6 +68,11 @@ def test_tables_have_headers_and_pictures_have_texts(shipped):
     assert len(shipped.encode()) < 200_000
 
 
+def test_a_row_says_what_to_type(shipped):
+    typed = "ctta run -m dataset=digits_c stream=continual model=digits_cnn_shipped method=eata"
+    assert f"<pre>{typed} stream.seed=0,1,2</pre>" in shipped
+
+
 def test_hostile_strings_stay_text(many):
     many.change("authors", [HOSTILE], path=many.path("tent"))
     many.change("hardware", HOSTILE, path=many.path("tent"))
