@@ -112,7 +112,8 @@ def check(options: argparse.Namespace) -> int:
     def again(entry: Entry, installed: Installed) -> Iterator[tuple[str, str]]:
         yield from run_again(entry, installed, allowed)
 
-    problems += Check(shelf, installed, again if options.rerun else None).check(entries)
+    others = shelf.read()[0] if options.path else ()
+    problems += Check(shelf, installed, again if options.rerun else None).check(entries, others)
     write(problems)
     broken = [problem for problem in problems if not problem.question]
     n_files = len({filed.where for filed in entries} | {problem.where for problem in problems})

@@ -61,10 +61,10 @@ class Check:
     rerun: Callable[[Entry, Installed], Iterator[tuple[str, str]]] | None = None
     known: dict[str, Known] = field(default_factory=dict)
 
-    def check(self, entries: Sequence[Filed]) -> list[Problem]:
-        """All problems of ``entries``, those of pairs last."""
+    def check(self, entries: Sequence[Filed], among: Sequence[Filed] = ()) -> list[Problem]:
+        """All problems of ``entries``, those of pairs last; pairs with ``among`` count too."""
         found = [problem for filed in entries for problem in self.one(filed)]
-        return found + duplicates(entries)
+        return found + duplicates(entries, among)
 
     def one(self, filed: Filed) -> Iterator[Problem]:
         """The problems of one entry."""

@@ -15,6 +15,7 @@ from ctta.leaderboard.shipped import Arrays, read_arrays, together
 from ctta.leaderboard.wording import Sha256, printable, read_json
 from ctta.online.trace import Trace
 from ctta.results.result import Strict, write_text
+from ctta.results.rows import AVERAGED
 
 KNOWN = "_known"  # no method has a name like it
 
@@ -192,19 +193,22 @@ class Shelf:
         return together(shared, read_arrays(filed.trace_path, filed.entry.trace.sha256))
 
 
-def duplicates(entries: Sequence[Filed]) -> list[Problem]:
-    """Entries that are one run twice: same method, settings, stream and seed."""
-    from ctta.results.rows import AVERAGED
+def duplicates(entries: Sequence[Filed], among: Sequence[Filed]) -> list[Problem]:
+    """Runs that are there twice: same method, settings, stream and seed.
 
-    seen: dict[str, str] = {}
+    Args:
+        entries: to be told of; of two among them, the later one.
+        among: all entries of the folder.
+    """
+    told = {filed.where for filed in entries}
+    first: dict[str, str] = {}
     found = []
-    for filed in entries:
+    for filed in [*(f for f in among if f.where not in told), *entries]:
         result = filed.entry.result
         own = [read(result) for read in AVERAGED.values()]
         key = repr([own, result.stream.stream_sha256, result.seeds["method"]])
-        other = seen.setdefault(key, filed.where)
-        if other != filed.where:
-            found.append(
-                Problem(filed.where, "result.seeds", f"the same run as {other}; keep one of them")
-            )
+        first.setdefault(key, filed.where)
+        if filed.where in told and first[key] != filed.where:
+            text = f"the same run as {first[key]}; keep one of them"
+            found.append(Problem(filed.where, "result.seeds", text))
     return found

@@ -194,6 +194,10 @@ def test_a_run_that_is_there_twice_is_found(entries):
     shutil.copy(entries.path().with_suffix(".npz"), other.with_suffix(".npz"))
     entries.change("result.identity", "1" * 64, path=other)
     assert "result.seeds: the same run as digits_c/norm/" in problems(entries, path=entries.root)
+    shelf = entries.shelf
+    (new,), _ = shelf.read(entries.path())
+    (problem,) = Check(shelf).check([new], shelf.read()[0])
+    assert problem.where == new.where and other.name in problem.text
 
 
 @pytest.mark.parametrize(
