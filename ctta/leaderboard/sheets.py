@@ -123,14 +123,14 @@ def error_rows(group: Group, domains: Sequence[str]) -> list[list[Cell]]:
     best = {metric: bold(group, metric) for metric in (*domains, HEADLINE)}
     rows = []
     for i, line in enumerate(group.lines):
-        found = line.row.estimate(HEADLINE)
-        half = "" if found.t is None else f" ± {found.t.half:.2f}"
+        interval = line.row.interval(HEADLINE)
+        half = f" ± {interval.half:.2f}" if interval is not None and interval.half else ""
         rows.append(
             [
                 Cell(label(line)),
                 Cell("" if line.rank is None else str(line.rank)),
                 *(Cell(f"{line.row.mean(d):.1f}", bold=best[d][i]) for d in domains),
-                Cell(f"{found.mean:.2f}{half}", bold=best[HEADLINE][i]),
+                Cell(f"{line.row.mean(HEADLINE):.2f}{half}", bold=best[HEADLINE][i]),
                 Cell("" if line.published is None else f"{line.published.value:g}", italic=True),
                 Cell(signed(line.difference), italic=True),
             ]

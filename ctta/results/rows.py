@@ -23,6 +23,7 @@ from ctta.results.statistics import (
     estimate,
     mean_of,
     ranks,
+    student,
 )
 
 HEADLINE = "error_pct"
@@ -118,10 +119,11 @@ class Row:
 
     def interval(self, metric: str = HEADLINE) -> Interval | None:
         """Student's interval; a point where runs do not differ; None of a single run."""
-        found = self.estimate(metric)
-        if found.t is None and (self.identical or found.std == 0):
-            return Interval(found.mean, found.mean)
-        return found.t
+        runs = self.values(metric)
+        found = student(runs)
+        if found is None and (self.identical or sum(map(len, runs)) > 1):
+            return Interval(self.mean(metric), self.mean(metric))
+        return found
 
 
 def gather(results: Sequence[Result]) -> list[Row]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,21 +84,28 @@ def estimate(runs: Sequence[Sequence[float]]) -> Estimate:
     Args:
         runs: for each order of the stream, the metric of each of its runs.
     """
-    values = np.concatenate([np.asarray(own, dtype=np.float64) for own in runs])
-    units = np.array([np.mean(own) for own in runs]) if len(runs) > 1 else values
-    mean, n = mean_of(runs), len(units)
-    if n == 1:
-        return Estimate(mean, None, None, None)
-    if np.ptp(values) == 0:
-        return Estimate(mean, 0.0, None, None)
-    half = t_quantile(n - 1) * float(units.std(ddof=1)) / math.sqrt(n)
+    values, units = spread(runs)
+    mean, t = mean_of(runs), student(runs)
+    if t is None:
+        return Estimate(mean, None if len(units) == 1 else 0.0, None, None)
     draws = resampled_means(runs, generator("mean"))
-    return Estimate(
-        mean=mean,
-        std=float(values.std(ddof=1)),
-        t=Interval(mean - half, mean + half),
-        bootstrap=percentiles(draws),
-    )
+    return Estimate(mean, std=float(values.std(ddof=1)), t=t, bootstrap=percentiles(draws))
+
+
+def student(runs: Sequence[Sequence[float]]) -> Interval | None:
+    """Student's interval as in `estimate`; None of one run, and where all have one value."""
+    values, units = spread(runs)
+    n = len(units)
+    if n == 1 or np.ptp(values) == 0:
+        return None
+    mean, half = mean_of(runs), t_quantile(n - 1) * float(units.std(ddof=1)) / math.sqrt(n)
+    return Interval(mean - half, mean + half)
+
+
+def spread(runs: Sequence[Sequence[float]]) -> tuple[Floats, Floats]:
+    """All values, and those that the interval is about: the orders' means, or a single order's."""
+    values = np.concatenate([np.asarray(own, dtype=np.float64) for own in runs])
+    return values, np.array([np.mean(own) for own in runs]) if len(runs) > 1 else values
 
 
 def mean_of(runs: Sequence[Sequence[float]]) -> float:
@@ -224,6 +232,7 @@ def percentiles(draws: Floats) -> Interval:
     return Interval(float(low), float(high))
 
 
+@cache
 def t_quantile(n_free: int) -> float:
     """The t up to which |T| stays with a probability of 95 %, for ``n_free`` degrees of freedom.
 
