@@ -68,7 +68,7 @@ package: $(VENV)/.installed-dev     ## the wheel in an empty environment, and th
 
 BENCH ?= build/bench
 bench: $(VENV)/.installed-bench     ## timings, as ratios measured side by side, and peak memory; JSON to build/bench
-	for name in corruptions kernels steps compute augmentation memory checkpoint store; do \
+	for name in corruptions decoding kernels steps compute augmentation memory checkpoint store; do \
 	  $(BIN)/python benchmarks/$$name.py --json $(BENCH) || exit 1; done
 
 bench-gpu: $(VENV)/.installed-test  ## the kernels on a CUDA device; needs the extra cuda12 or cuda13

@@ -128,16 +128,18 @@ class GeneratedCCC(SequentialData):
     def made(self, step: Step, own: NDArray[np.int64], numbers: Tensor) -> Tensor:
         """The images ``own`` as the numbers ``numbers`` of the stream, uint8 [n,3,224,224]."""
         draws = Rows(numbers, stream=CROP_STREAM, seed=self.seed).uniform(1 + 4 * TRIES)
-        images = torch.stack(
-            [self.cropped(self.names[i], u.tolist()) for i, u in zip(own, draws, strict=True)]
+        images = self.files.stacked(
+            self.cropped, [(self.names[i], u.tolist()) for i, u in zip(own, draws, strict=True)]
         )
         images = at_severity(images, step.first, step.first_severity, numbers, 2 * self.seed)
         images = at_severity(images, step.second, step.second_severity, numbers, 2 * self.seed + 1)
         return jpeg(images, QUALITY)
 
-    def cropped(self, name: str, uniforms: list[float]) -> Tensor:
-        """A file flipped at random, a random part of it resized; uint8 [3,224,224]."""
+    def cropped(self, item: tuple[str, list[float]]) -> Tensor:
+        """A file and its draws: flipped at random, a random part resized; uint8 [3,224,224]."""
         from torchvision.transforms import functional as F
+
+        name, uniforms = item
 
         def view(image: Image.Image) -> Tensor:
             if uniforms[0] < 0.5:

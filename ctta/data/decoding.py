@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from ctta.data.images import Pixels
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -97,10 +100,13 @@ class ImageFiles(Pixels):
 
     def read(self, indices: NDArray[np.int64]) -> Tensor:
         """uint8 [n,3,H,W]."""
-        chosen = [self.names[i] for i in indices]
+        return self.stacked(self.one, [self.names[i] for i in indices])
+
+    def stacked(self, make: Callable[[Item], Tensor], items: Sequence[Item]) -> Tensor:
+        """``make`` of each item [n,3,H,W], in their order; the workers share them."""
         if self.workers == 1:
-            return torch.stack([self.one(name) for name in chosen])
-        return torch.stack(list(self._pool.map(self.one, chosen)))  # in order: Pillow frees the GIL
+            return torch.stack([make(item) for item in items])
+        return torch.stack(list(self._pool.map(make, items)))  # Pillow frees the GIL
 
     def one(self, name: str, view: Callable[[Image.Image], Tensor] | None = None) -> Tensor:
         """uint8 [3,H,W] of one file; ``view`` instead of the own one.

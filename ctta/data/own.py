@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ctta.data import cifar
+from ctta.data import catalogue, cifar
 from ctta.data.base import DataSet, Labelled
 from ctta.data.clean import imagenet_test, imagenet_train
 from ctta.data.corrupted import CorruptedImages
@@ -149,7 +149,10 @@ def corrupted(
     elif base == "imagenet":
         found = imagenet_test(data_root, workers=workers)
         if found is None:
-            raise ValueError(f"base: no imagenet/val in {data_root}; set CTTA_DATA (paths.data)")
+            entry = catalogue.entry(base)
+            raise ValueError(
+                f"{catalogue.folder(base, root) / 'val'}: no such folder; {entry.remedy()}"
+            )
         test, train = found, partial(imagenet_train, data_root, workers=workers)
     else:
         folder = Path(base).expanduser()

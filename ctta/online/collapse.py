@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ctta.online.trace import Trace
+from ctta.online.trace import Trace, in_pieces
 from ctta.streams.stream import Batch, Stream
 
 log = logging.getLogger("ctta")
@@ -88,15 +91,17 @@ def shape(counts: Integers) -> tuple[float, float]:
 def collapsed_pct(trace: Trace) -> float:
     """Share of the batches at which the predictions of the last ones had collapsed, in %."""
     watch = CollapseWatch()
-    ends = np.cumsum(trace.batches["batch_size"])
-    predictions, labels = (
-        np.asarray(trace.samples[name], dtype=np.int64) for name in ("prediction", "label")
-    )
-    found = [
-        watch.add(predictions[end - size : end], labels[end - size : end], trace.n_classes)
-        for end, size in zip(ends, trace.batches["batch_size"], strict=True)
-    ]
-    return 100 * sum(reason is not None for reason in found) / len(found)
+    predictions, labels = (values(trace.samples[name]) for name in ("prediction", "label"))
+    n_found = 0
+    for size in values(trace.batches["batch_size"]):
+        own, true = (np.fromiter(islice(c, size), np.int64, size) for c in (predictions, labels))
+        n_found += watch.add(own, true, trace.n_classes) is not None
+    return 100 * n_found / len(trace.batches["batch_size"])
+
+
+def values(column: NDArray[np.integer[Any]]) -> Iterator[int]:
+    """One by one, of a column that may be a mapped file."""
+    return chain.from_iterable(part.tolist() for part in in_pieces(column))
 
 
 class CollapseGuard:

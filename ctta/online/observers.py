@@ -87,8 +87,7 @@ class Progress:
     def on_end(self, trace: Trace) -> None:
         """Say the result in one line."""
         self.close()
-        wrong = trace.samples["prediction"] != trace.samples["label"]
-        self.say(100 * float(wrong.mean()))  # with what a process before this one saw
+        self.say(100 * trace.n_wrong() / len(trace))  # with what a process before this one saw
 
     def say(self, error: float) -> None:
         """One plain line."""
@@ -150,8 +149,8 @@ class WandbTracking:
 
     def on_end(self, trace: Trace) -> None:
         """Log the error over all samples."""
-        wrong = float((trace.samples["prediction"] != trace.samples["label"]).mean())
-        self.attempt(lambda: self.run.summary.update({"error_all_pct": 100 * wrong}))
+        error = 100 * trace.n_wrong() / len(trace)
+        self.attempt(lambda: self.run.summary.update({"error_all_pct": error}))
         self.close()
 
     def close(self) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import shutil
 import tempfile
+import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -44,6 +46,9 @@ BATCH_COLUMNS: dict[str, str] = {
 LOGITS = "<f4"
 SAMPLE_ROW, BATCH_ROW = (np.dtype(list(c.items())) for c in (SAMPLE_COLUMNS, BATCH_COLUMNS))
 CHUNK = 2**20
+PIECE = 2**14  # values of a column that are looked at together
+
+Columns = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,19 @@ class Trace:
         digest = hashlib.sha256("\n".join(self.domain_names).encode())
         for name, dtype in SAMPLE_COLUMNS.items():
             digest.update(name.encode())
-            digest.update(np.ascontiguousarray(self.samples[name], dtype=dtype).tobytes())
+            for part in in_pieces(self.samples[name]):
+                digest.update(np.ascontiguousarray(part, dtype=dtype).tobytes())
         return digest.hexdigest()
+
+    def pieces(self) -> Iterator[Columns]:
+        """The sample rows, ``PIECE`` at a time: what is made of them stays small."""
+        parts = [in_pieces(column) for column in self.samples.values()]
+        for columns in zip(*parts, strict=True):
+            yield dict(zip(self.samples, columns, strict=True))
+
+    def n_wrong(self) -> int:
+        """How many samples were predicted wrongly."""
+        return sum(int((p["prediction"] != p["label"]).sum()) for p in self.pieces())
 
     def save(self, path: Path) -> None:
         """Write to ``path`` (npz), which appears when it is whole."""
@@ -82,8 +98,13 @@ class Trace:
         arrays["n_classes"] = np.array(self.n_classes)
         if self.logits is not None:
             arrays["logits"] = self.logits
-        with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+        with (
+            whole_file(path) as temporary,
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    save_array(file, array)
 
     @classmethod
     def load(cls, path: Path) -> Trace:
@@ -248,6 +269,25 @@ class TraceWriter:
                 raise ValueError(f"{own} is damaged")
             if folder != self.folder:
                 shutil.copyfile(own, self.folder / name)
+
+
+def in_pieces(column: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """At most ``PIECE`` values at a time; the pages of a mapped file are given back after each."""
+    file = getattr(column, "_mmap", None)
+    rows = max(PIECE * len(column) // max(column.size, 1), 1)
+    for first in range(0, len(column), rows):
+        yield column[first : first + rows]
+        if file is not None and hasattr(mmap, "MADV_DONTNEED"):
+            file.madvise(mmap.MADV_DONTNEED)
+
+
+def save_array(file: IO[bytes], array: NDArray[Any]) -> None:
+    """Write an npy file as `numpy.save` does, which takes 16 MiB for a column of mapped rows."""
+    descr = np.lib.format.dtype_to_descr(array.dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    for part in in_pieces(np.atleast_1d(array)):
+        file.write(np.ascontiguousarray(part).tobytes())
 
 
 def checksum(path: Path, n_bytes: int) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ctta.online.collapse import collapsed_pct
-from ctta.online.trace import Trace
+from ctta.online.trace import Columns, Trace
 
 METRICS_VERSION = 1
 N_BINS = 15
@@ -16,7 +18,32 @@ Floats = NDArray[np.float64]
 
 def wrong(trace: Trace) -> NDArray[np.bool_]:
     """Which samples were predicted wrongly, [N]."""
-    return np.asarray(trace.samples["prediction"] != trace.samples["label"])
+    return mistakes(trace.samples)
+
+
+def mistakes(samples: Columns) -> NDArray[np.bool_]:
+    """`wrong`, of some rows."""
+    return np.asarray(samples["prediction"] != samples["label"])
+
+
+def mean(trace: Trace, values: Callable[[Columns], Floats]) -> float:
+    """Mean over the samples of what ``values`` makes of the rows of each piece."""
+    return float(sum(values(piece).sum() for piece in trace.pieces()) / len(trace))
+
+
+def float64(samples: Columns, name: str) -> Floats:
+    """A column in double precision."""
+    return np.asarray(samples[name], dtype=np.float64)
+
+
+def counts_by_visit(trace: Trace) -> tuple[Floats, Floats]:
+    """Wrong and seen samples of each of the stream's visits to a domain."""
+    n = len(trace.domain_names)
+    n_wrong, n_seen = np.zeros(n), np.zeros(n)
+    for piece in trace.pieces():
+        n_wrong += np.bincount(piece["domain"], weights=mistakes(piece), minlength=n)
+        n_seen += np.bincount(piece["domain"], minlength=n)
+    return n_wrong, n_seen
 
 
 def error_by_domain(trace: Trace) -> dict[str, float]:
@@ -24,14 +51,10 @@ def error_by_domain(trace: Trace) -> dict[str, float]:
 
     Domains without samples are left out.
     """
-    domain, mistakes = trace.samples["domain"], wrong(trace)
-    names: dict[str, list[int]] = {}
-    for number in np.unique(domain).tolist():
-        names.setdefault(trace.domain_names[number], []).append(number)
-    return {
-        name: 100 * float(mistakes[np.isin(domain, numbers)].mean())
-        for name, numbers in names.items()
-    }
+    counts: dict[str, Floats] = {}
+    for name, *own in zip(trace.domain_names, *counts_by_visit(trace), strict=True):
+        counts[name] = counts.get(name, 0) + np.array(own)
+    return {name: 100 * float(n_wrong / n) for name, (n_wrong, n) in counts.items() if n}
 
 
 def error_by_visit(trace: Trace) -> Floats:
@@ -40,10 +63,7 @@ def error_by_visit(trace: Trace) -> Floats:
     Where domains come more than once (severities that rise and fall, rounds), this is the mean
     that papers report over the whole sequence, over one round, or over one severity.
     """
-    n_visits = len(trace.domain_names)
-    domain = trace.samples["domain"]
-    n_wrong = np.bincount(domain, weights=wrong(trace), minlength=n_visits)
-    n_seen = np.bincount(domain, minlength=n_visits)
+    n_wrong, n_seen = counts_by_visit(trace)
     return np.asarray(100 * n_wrong / np.where(n_seen > 0, n_seen, np.nan))
 
 
@@ -54,19 +74,22 @@ def error_pct(trace: Trace) -> float:
 
 def error_all_pct(trace: Trace) -> float:
     """Over all samples."""
-    return 100 * float(wrong(trace).mean())
+    return 100 * (trace.n_wrong() / len(trace))
 
 
 def nll(trace: Trace) -> float:
     """Mean negative log-probability of the label, in nats."""
-    return -float(trace.samples["label_logprob"].astype(np.float64).mean())
+    return -mean(trace, lambda piece: float64(piece, "label_logprob"))
 
 
 def brier(trace: Trace) -> float:
     """Mean squared distance between probabilities and the one-hot label, in [0, 2]."""
-    label_prob = np.exp(trace.samples["label_logprob"].astype(np.float64))
-    squares = trace.samples["sum_sq_prob"].astype(np.float64)
-    return float((squares - 2 * label_prob + 1).mean())
+
+    def distance(piece: Columns) -> Floats:
+        label_prob: Floats = np.exp(float64(piece, "label_logprob"))
+        return float64(piece, "sum_sq_prob") - 2 * label_prob + 1
+
+    return mean(trace, distance)
 
 
 def ece(trace: Trace) -> float:
@@ -74,12 +97,13 @@ def ece(trace: Trace) -> float:
 
     Source: C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 5.
     """
-    confidence = trace.samples["top_prob"].astype(np.float64)
-    right = ~wrong(trace)
     edges = np.linspace(0, 1, N_BINS + 1)
-    bins = np.clip(np.digitize(confidence, edges, right=True) - 1, 0, N_BINS - 1)
-    gap = np.bincount(bins, weights=right - confidence, minlength=N_BINS)
-    return float(np.abs(gap).sum() / len(confidence))
+    gap = np.zeros(N_BINS)
+    for piece in trace.pieces():
+        confidence = float64(piece, "top_prob")
+        bins = np.clip(np.digitize(confidence, edges, right=True) - 1, 0, N_BINS - 1)
+        gap += np.bincount(bins, weights=~mistakes(piece) - confidence, minlength=N_BINS)
+    return float(np.abs(gap).sum() / len(trace))
 
 
 def error_along_stream(trace: Trace, window: int) -> Floats:

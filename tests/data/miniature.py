@@ -228,17 +228,18 @@ def domainnet(root: Path, n: int = 4) -> Path:
     return folder
 
 
-def imagenet_d109(root: Path) -> Path:
-    """DomainNet-126/<domain>/<class>/<file>.jpg of three of the 109 classes, and the lists."""
+def imagenet_d109(root: Path, n: int = 1) -> Path:
+    """DomainNet-126/<domain>/<class>/<file>.jpg, n of three of the 109 classes, and the lists."""
     folder = root / "DomainNet-126"
     (folder / "imagenet_d109_lists").mkdir(parents=True, exist_ok=True)
     classes = {"aircraft_carrier": 0, "ant": 2, "zebra": 108}
     for number, domain in enumerate(("clipart", "infograph", "painting", "real", "sketch")):
         lines = []
         for name, label in classes.items():
-            path = f"{domain}/{name}/{domain}_001_000001.jpg"
-            jpeg(folder / path, 100 * number + label, 270, 230)
-            lines.append(f"{path} {label}")
+            for i in range(1, n + 1):
+                path = f"{domain}/{name}/{domain}_001_{i:06}.jpg"
+                jpeg(folder / path, 1000 * (i - 1) + 100 * number + label, 270, 230)
+                lines.append(f"{path} {label}")
         (folder / "imagenet_d109_lists" / f"{domain}_list.txt").write_text("\n".join(lines) + "\n")
     return folder
 

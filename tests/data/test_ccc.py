@@ -308,6 +308,8 @@ def test_generated_images_do_not_depend_on_the_batches(generated_root):
     parts = list(data.blocks(2, 2))
     assert torch.equal(torch.cat([p for p, _ in parts]), x[2:])
     assert torch.equal(torch.cat([labels for _, labels in parts]), y[2:])
+    many = ccc(root=generated_root, form="generated", baseline=0, speed=3, n_images=8, workers=5)
+    assert torch.equal(next(many.blocks(0, 8))[0], x)
     other = ccc(root=generated_root, form="generated", baseline=0, speed=3, n_images=8, seed=44)
     assert not torch.equal(next(other.blocks(0, 8))[0], x)
     assert other.identity != data.identity

@@ -322,6 +322,36 @@ def test_a_file_that_cannot_be_had_leaves_the_others(server, tmp_path):
     assert len(everything(tmp_path)) == 4
 
 
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (Step(403), "the server answers 403 Forbidden"),
+        (Step(404), "the server answers 404 Not Found"),
+        (Step(429, {"Retry-After": "86400"}), "429 Too Many Requests, and asks to wait 86400 s"),
+        (Step(429), "429 Too Many Requests"),
+        (Step(500), "500 Internal Server Error"),
+        (Step(cut=1000, ranges=False), "cut"),
+        (Step(body=b"another file"), "the server has 12"),
+        (Step(body=None), "expected md5"),
+    ],
+)
+def test_what_a_server_does_wrong_is_one_line_with_the_remedy(server, tmp_path, step, words):
+    entry = small(server)
+    if words == "expected md5":
+        content = server.files["/noise.tar"]
+        server.files["/noise.tar"] = content[:-1] + b"x"
+    server.always["/noise.tar"] = step
+    with pytest.raises(ValueError) as error:
+        get(entry, tmp_path)
+    message = str(error.value)
+    assert message.startswith("noise.tar: no address gives it (http://127.0.0.1")
+    assert words in message
+    assert "; try again later, or get it in another way from http://p and put it there: " in message
+    assert message.endswith("/downloads/Set/noise.tar")
+    assert "\n" not in message
+    assert everything(tmp_path) == {}
+
+
 def test_only_some_of_the_files(server, tmp_path):
     entry = two_files(server)
     get(entry, tmp_path, only=["blur.tar"])

@@ -19,6 +19,7 @@ SOME = {
     "imagenet_sketch/single_domain/source": 1,
     "domainnet126/recurring_rotta/rotta": 1,
     "imagenet_d109/continual_shuffled/source": 1,
+    "imagenet_d109/mixed_correlated_swin_b/lame": 5,
     "digits_c/first_100/tent": 1,
 }
 
@@ -36,7 +37,7 @@ def root(tmp_path_factory):
         for name in ("imagenet_r", "imagenet_sketch"):
             miniature.variant(folder, name)
         miniature.domainnet(folder)
-        miniature.imagenet_d109(folder)
+        miniature.imagenet_d109(folder, 20)  # enough for the smallest chunk of a Dirichlet stream
     return folder
 
 

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import miniature
 import pytest
+import yaml
 from served import tar
 
 from ctta.assets import asset_dir
+from ctta.build import build
 from ctta.data import catalogue
 from ctta.data.imagenet_variants import ImageNetR
 from ctta.data.shelf import Shelf
+from ctta.streams.stream import CorruptionStream
 
 OWN_LIST = ["dataset.subset=own", "dataset.list_file={root}/list.txt"]
 # Name: (model, number of domains, whether forgetting is measured, overrides).
@@ -106,6 +109,39 @@ def test_a_model_with_too_few_classes_is_refused(ctta, monkeypatch, root):
     status, text, _ = run(ctta, monkeypatch, root, "imagenet_c", *more)
     assert status == 1
     assert "model custom answers with 10 classes, but imagenet_c has labels of 1000" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "folder"),
+    [
+        ("cifar10_c", {}, "CIFAR-10-C"),
+        ("cifar100_c", {}, "CIFAR-100-C"),
+        ("imagenet_c", {}, "ImageNet-C"),
+        ("imagenet_3dcc", {}, "ImageNet-3DCC"),
+        ("imagenet_r", {}, "imagenet-r"),
+        ("imagenet_a", {}, "imagenet-a"),
+        ("imagenet_v2", {}, "imagenet-v2"),
+        ("imagenet_sketch", {}, "ImageNet-Sketch"),
+        ("domainnet126", {}, "DomainNet-126"),
+        ("imagenet_d109", {}, "DomainNet-126"),
+        ("ccc", {"form": "generated"}, "CCC"),
+        ("ccc", {"shards": "{root}/shards"}, "shards"),
+        ("folder", {"root": "{root}/mine"}, "mine"),
+        ("corrupted", {"base": "cifar10"}, "cifar-10-batches-py"),
+        ("corrupted", {"base": "cifar100"}, "cifar-100-python"),
+        ("corrupted", {"base": "imagenet"}, "imagenet"),
+    ],
+)
+def test_a_missing_root_is_one_line_with_the_remedy(tmp_path, name, more, folder):
+    node = yaml.safe_load((asset_dir("configs") / "dataset" / f"{name}.yaml").read_text("utf-8"))
+    node |= {key: value.format(root=tmp_path) for key, value in more.items()}
+    with pytest.raises(ValueError) as raised:
+        CorruptionStream(build(node, "dataset", root=tmp_path))
+    message = str(raised.value)
+    assert f"{tmp_path / folder}" in message
+    assert any(w in message for w in ("type 'ctta data download ", "get it from http", "give "))
+    assert any(w in message for w in ("CTTA_DATA", "dataset.root", "dataset.shards"))
+    assert "\n" not in message
 
 
 def test_a_folder_without_labels_is_refused(ctta, monkeypatch, root):

@@ -126,11 +126,18 @@ def test_probability_zero_has_entropy_zero():
     assert run_online(sure, stream()).samples["entropy"].tolist() == [0.0] * 28
 
 
-def test_a_trace_survives_the_disk_and_a_damaged_one_is_refused(tmp_path):
-    trace = run_online(METHODS["source"](), stream())
+@pytest.mark.parametrize("piece", [1, 5, 1000])
+def test_a_trace_survives_the_disk_and_a_damaged_one_is_refused(tmp_path, monkeypatch, piece):
+    trace = run_online(METHODS["source"](), stream(), keep_logits=True)
+    sha256 = trace.sha256()
+    monkeypatch.setattr("ctta.online.trace.PIECE", piece)
     trace.save(tmp_path / "trace.npz")
     again = Trace.load(tmp_path / "trace.npz")
-    assert again.sha256() == trace.sha256()
+    assert again.sha256() == trace.sha256() == sha256
+    assert np.array_equal(again.logits, trace.logits)
+    for name, column in trace.batches.items():
+        assert np.array_equal(again.batches[name], column)
+        assert again.batches[name].dtype == column.dtype
     assert (again.domain_names, again.n_classes) == (trace.domain_names, 4)
     assert [p.name for p in tmp_path.iterdir()] == ["trace.npz"]
     (tmp_path / "half.npz").write_bytes((tmp_path / "trace.npz").read_bytes()[:900])

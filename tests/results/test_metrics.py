@@ -6,6 +6,7 @@ import torch
 from sklearn.metrics import accuracy_score, log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from ctta.online import trace as traces
 from ctta.online.trace import Trace
 from ctta.results import metrics
 
@@ -98,3 +99,12 @@ def test_summary_names_every_metric(case):
         "ece",
         "collapsed_pct",
     }
+
+
+def test_a_trace_is_looked_at_in_pieces(case, monkeypatch):
+    trace = case[0]
+    whole, by_domain = metrics.summarise(trace), metrics.error_by_domain(trace)
+    monkeypatch.setattr(traces, "PIECE", 7)
+    assert max(len(piece["label"]) for piece in trace.pieces()) == 7
+    assert metrics.summarise(trace) == pytest.approx(whole, rel=1e-12)
+    assert metrics.error_by_domain(trace) == by_domain
