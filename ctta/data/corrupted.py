@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from ctta.data.base import DataSet, Labelled, checked_severity, domains, sha256
@@ -161,15 +162,18 @@ def textures_sha256(folder: Path) -> str:
     """SHA-256 over the frost photographs.
 
     Raises:
-        ValueError: one is not there.
+        ValueError: one is not there, or does not decode.
     """
     digest = hashlib.sha256()
     for name in FILES:
-        path = folder / name
-        if not path.is_file():
+        try:
+            digest.update((folder / name).read_bytes())
+            with Image.open(folder / name) as image:
+                image.load()
+        except (OSError, SyntaxError) as error:
+            reason = "no such file" if isinstance(error, FileNotFoundError) else "cannot be decoded"
             raise ValueError(
-                f"frost_textures: {path}: no such file; expected {', '.join(FILES)} of the "
+                f"frost_textures: {folder / name}: {reason}; expected {', '.join(FILES)} of the "
                 "ImageNet-C scripts, or frost_textures=null for synthetic ones"
-            )
-        digest.update(path.read_bytes())
+            ) from None
     return digest.hexdigest()

@@ -307,6 +307,9 @@ def test_any_clean_images_are_corrupted_with_switches(tmp_path):
         miniature.jpeg(tmp_path / "frost" / name, seed)
     with pytest.raises(ValueError, match=r"frost5.jpg: no such file; .*null for synthetic ones"):
         _ = corrupted(**values, frost_textures=tmp_path / "frost").identity
+    (tmp_path / "frost" / "frost5.jpg").write_text("<html>")
+    with pytest.raises(ValueError, match=r"frost5.jpg: cannot be decoded; .*frost_textures=null"):
+        _ = corrupted(**values, frost_textures=tmp_path / "frost").identity
     miniature.jpeg(tmp_path / "frost" / "frost5.jpg", 5)
     photographs = corrupted(**values, frost_textures=tmp_path / "frost")
     assert photographs.identity != plain.identity
