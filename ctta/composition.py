@@ -45,6 +45,7 @@ def for_each(
     """
     import hydra
     from hydra.errors import CompactHydraException
+    from omegaconf import OmegaConf
 
     from ctta import plugins
     from ctta.assets import asset_dir
@@ -52,6 +53,7 @@ def for_each(
     from ctta.results.sweep import Outcome, Sweep
 
     plugins.extend_search_path()
+    OmegaConf.register_new_resolver("ctta_groups", groups_for_help, replace=True)
     chosen = [a.partition("=")[2] for a in arguments if a.startswith("paths.runs=")]
     runs = runs_dir(chosen[-1] if chosen else None).resolve()
     sweep = Sweep(runs / ".sweeps" / uuid4().hex)
@@ -108,6 +110,13 @@ def for_each(
             sys.stderr.write(f"  {reason}\n")
     paths = [Path(outcome.result) for outcome in outcomes if outcome.result]
     return not failures, paths
+
+
+def groups_for_help() -> str:
+    """The groups and their choices; Hydra's own list has a line for each of a hundred subgroups."""
+    from ctta import plugins
+
+    return "\n".join(f"{group}: {names}" for group, names in plugins.overview().items())
 
 
 def error_of(path: str | None) -> float:

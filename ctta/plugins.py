@@ -86,6 +86,28 @@ def choices(folder: Path) -> dict[str, list[str]]:
     return found
 
 
+def groups() -> dict[str, dict[str, Path | None]]:
+    """Return group -> what is in it: a choice with its file; ``name/`` without one is a group."""
+    found: dict[str, dict[str, Path | None]] = {}
+    for folder in all_folders().values():
+        for group, names in choices(folder).items():
+            found.setdefault(group, {}).update({n: folder / group / f"{n}.yaml" for n in names})
+    for group in list(found):
+        while "/" in group:
+            group, _, name = group.rpartition("/")
+            found.setdefault(group, {})[f"{name}/"] = None
+    return found
+
+
+def overview() -> dict[str, str]:
+    """Return each group at the top -> the names in it."""
+    return {
+        group: ", ".join(sorted(names))
+        for group, names in sorted(groups().items())
+        if "/" not in group and group != "hydra"
+    }
+
+
 def clashes(folders: Mapping[str, Path]) -> dict[str, str]:
     """Plug-ins that offer a name which another provider has too -> which name, and who.
 

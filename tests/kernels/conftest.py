@@ -58,7 +58,7 @@ class HostTable:
         return np.uintp(self.values.ctypes.data)
 
 
-@pytest.fixture(params=["rising", "falling"])
+@pytest.fixture(params=["rising", pytest.param("falling", marks=pytest.mark.slow)])
 def on_host(request, library, monkeypatch):
     """`ctta.kernels.gpu` runs on CPU tensors; threads and CTAs go in rising or falling order."""
     launched = []
