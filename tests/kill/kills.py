@@ -162,15 +162,27 @@ def killed_child(experiment: Experiment, store: RunStore, target: int, delay: fl
             os.waitpid(child, 0)
 
 
-def killed_anywhere(experiment: Experiment, store: RunStore, *, seconds: float) -> bool:
-    """Kill a child ``seconds`` after its first batch; whether it left half a file."""
+def killed_while_it_saves(experiment: Experiment, store: RunStore, *, seconds: float) -> bool:
+    """Kill a child with half a file on the disk, ``seconds`` after its first batch or later.
+
+    Returns:
+        Whether there was half a file; false: it came to its end before.
+    """
     child = forked(experiment, store)
     while reached_in(store) < 1:
         time.sleep(0.0003)
     time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return any(store.root.rglob(".*"))
+    while True:
+        os.kill(child, signal.SIGSTOP)
+        _, status = os.waitpid(child, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            return False
+        if any(store.root.rglob(".*")):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return True
+        os.kill(child, signal.SIGCONT)
+        time.sleep(0.0003)
 
 
 def forked(experiment: Experiment, store: RunStore) -> int:

@@ -23,14 +23,15 @@ def test_a_killed_run_goes_on_to_the_same_bits(method, stream, tmp_path, digits_
 
 
 def test_a_run_killed_while_it_saves_goes_on_from_the_save_before(tmp_path, digits_cache):
-    """Saved after every batch, it is mostly saving: any moment will do."""
+    """Saved after every batch, it is mostly saving."""
     chosen = ["method=cotta", "stream=continual", *kills.SHORT["cotta"], *kills.FEW]
     case = kills.Killed([*chosen, "online.checkpoint_every=1"], tmp_path, digits_cache)
     chance = random.Random(0)
     n_cut = 0
     for number in range(10):
         store = RunStore(tmp_path / str(number))
-        n_cut += kills.killed_anywhere(case.experiment, store, seconds=0.1 * chance.random())
+        after = 0.1 * chance.random()
+        n_cut += kills.killed_while_it_saves(case.experiment, store, seconds=after)
         result = case.experiment.run(store)
         assert result.trace_sha256 == case.result.trace_sha256
         assert all(r.run_again in (0, 1) for r in result.resumes)
