@@ -1,5 +1,6 @@
 """wandb: what it is told, that it cannot harm a run, and the real package offline."""
 
+import importlib
 import io
 import subprocess
 import sys
@@ -116,6 +117,9 @@ def test_the_real_package_writes_the_errors_offline(monkeypatch, caplog, tmp_pat
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     follow(tracking(tmp_path))
     assert not [r for r in caplog.records if r.name == "ctta"]
+    # A finished run's file is closed by wandb's service process afterwards; this waits for its end,
+    # as Python's own exit does.
+    importlib.import_module("wandb").teardown()
     (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     written = file.read_bytes()
     for word in (b"seed", b"error_pct", b"error_all_pct"):
