@@ -12,7 +12,8 @@ from ctta.leaderboard.published import EVIDENCE, PublishedRow, about, published_
 from ctta.methods.norm import Norm
 from ctta.models.cards import LIST_5000, LIST_ALL, PUBLISHED
 from ctta.online.trace import Trace
-from ctta.reproduce import Line, Reproduction, Verdict, corruption_lines, free, tolerance
+from ctta.reproduce.reproduction import Reproduction, free
+from ctta.reproduce.verdict import Line, Verdict, corruption_lines, tolerance
 
 ROW = "norm/digits_c/first_100"
 WEIGHTS = asset_dir("published") / "weights" / "digits_cnn.safetensors"

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     for override in chosen.overrides:
         if "=" not in override:
             raise ValueError(f"expected key=value, got {override!r}; type 'ctta reproduce --help'")
-    from ctta.reproduce import Reproduction
+    from ctta.reproduce.reproduction import Reproduction
 
     row = Reproduction(chosen.name, chosen.overrides)
     overrides = [f"experiment={row.experiment}", *chosen.overrides]

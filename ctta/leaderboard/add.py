@@ -13,9 +13,9 @@ from ctta.leaderboard.shelf import Known, KnownStream, Shelf
 from ctta.leaderboard.shipped import own_part, read_arrays, stream_part, write_arrays
 from ctta.leaderboard.wording import ROOTS, Scalar, shortened, wrong_override
 from ctta.online.trace import Trace
+from ctta.results.compare import flat
 from ctta.results.identity import deciding
 from ctta.results.result import Result, write_text
-from ctta.results.rows import flat
 
 Compose = Callable[[Mapping[str, str], Mapping[str, Scalar]], dict[str, Any]]
 

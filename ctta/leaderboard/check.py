@@ -14,10 +14,10 @@ from ctta.leaderboard.published import PublishedRow, published_rows
 from ctta.leaderboard.shelf import Filed, Known, Problem, Shelf, duplicates
 from ctta.leaderboard.wording import shortened
 from ctta.online.trace import Trace
+from ctta.results.compare import flat
 from ctta.results.identity import run_identity
 from ctta.results.metrics import METRICS_VERSION, error_by_domain, summarise, wrong
 from ctta.results.outcome import cost_record
-from ctta.results.rows import flat
 
 EXACT = 1e-6  # of errors, in points: they are counts
 PROBABILITY = 5e-3  # in float16, two of them beside each other

@@ -14,8 +14,9 @@ from ctta.leaderboard.entry import typed
 from ctta.leaderboard.formats import html
 from ctta.leaderboard.sheets import label, sheets, title
 from ctta.leaderboard.shelf import Filed, Problem, Shelf
+from ctta.results.compare import flat
 from ctta.results.result import write_text
-from ctta.results.rows import HEADLINE, flat
+from ctta.results.rows import HEADLINE
 
 PARTS = Path(__file__).parent / "page"
 ROW_HEIGHT, LABEL_WIDTH, WIDTH = 24, 230, 640

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,5 +88,22 @@ def differences(then: Result, now: Result) -> dict[str, list[str]]:
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """``key: then -> now`` for each key that differs."""
-    keys = sorted(then.keys() | now.keys())
-    return [f"{k}: {then.get(k)} -> {now.get(k)}" for k in keys if then.get(k) != now.get(k)]
+    return [f"{key}: {old} -> {new}" for key, old, new in differing(then, now)]
+
+
+def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Each key of unlike values, sorted, with both values; None for one that is not there."""
+    for key in sorted(then.keys() | now.keys()):
+        if then.get(key) != now.get(key):
+            yield key, then.get(key), now.get(key)
+
+
+def flat(node: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """The leaves of nested mappings, by their keys joined with dots."""
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{above}{key}.")
+        else:
+            found[f"{above}{key}"] = value
+    return found

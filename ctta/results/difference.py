@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ctta.online.trace import Trace
-from ctta.results.compare import changes, differences
+from ctta.results.compare import changes, differences, flat
 from ctta.results.identity import deciding
 from ctta.results.paired import PairedTraces, paired
 from ctta.results.result import Result
@@ -107,14 +107,3 @@ def difference(a: Result, b: Result, trace_a: Trace | None, trace_b: Trace | Non
         same_bits=both and a.trace_sha256 == b.trace_sha256,
         traces=paired(trace_a, trace_b) if trace_a is not None and trace_b is not None else None,
     )
-
-
-def flat(node: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """The leaves of nested mappings by dotted key."""
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{path}{key}.")
-        else:
-            found[f"{path}{key}"] = value
-    return found

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ctta.results.compare import changes
+from ctta.results.compare import changes, flat
 from ctta.results.identity import deciding
 from ctta.results.result import Result
 from ctta.results.statistics import (
@@ -266,17 +266,6 @@ def agree(results: Sequence[Result], key: str, read: Callable[[Result], Any], ve
         if then != now:
             differs = "; ".join(changes(flat(then), flat(now)))
             raise ValueError(f"{name(results[0])} and {name(result)} {verdict}: {differs}")
-
-
-def flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys with dots between them."""
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
 
 
 def value(result: Result, metric: str) -> float:

@@ -13,9 +13,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ctta.assets import asset_dir
+from ctta.results.compare import flat
 from ctta.results.identity import deciding
 from ctta.results.result import Result
-from ctta.results.rows import HEADLINE, Row, flat, gather
+from ctta.results.rows import HEADLINE, Row, gather
 
 SEEDS = ("seed", "order_number")
 

@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from ctta.places import saving, writable
+from ctta.results.compare import flat
 from ctta.results.result import Result, TuningRecord, write_text
-from ctta.results.rows import Row, flat, gather
+from ctta.results.rows import Row, gather
 from ctta.results.statistics import corruption_of
 from ctta.results.table import keys
 
