@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from ctta.data import catalogue
 from ctta.data.base import DataSet, Labelled, domains
-from ctta.data.decoding import ImageFiles, View, names_sha256
-from ctta.data.folders import labelled_list
+from ctta.data.decoding import View
+from ctta.data.folders import listed_images
 from ctta.data.stamp import verified
 
 Style = Literal["clipart", "painting", "real", "sketch"]
@@ -86,9 +86,12 @@ class DomainNet126(DataSet):
 
     def listed(self, domain: str, n: int | None) -> Labelled:
         """The first ``n`` images of a list; all of them must be there."""
-        path = self.folder / f"{domain}_list.txt"
-        names, labels = labelled_list(path, self.n_classes, self.remedy)
-        names, labels = names[:n], labels[:n]
-        files = ImageFiles(self.folder, names, view=VIEW, remedy=self.remedy, workers=self.workers)
-        files.require_all()
-        return Labelled(files, labels, names_sha256(names, labels))
+        return listed_images(
+            self.folder,
+            self.folder / f"{domain}_list.txt",
+            self.n_classes,
+            n_images=n,
+            view=VIEW,
+            remedy=self.remedy,
+            workers=self.workers,
+        )

@@ -12,17 +12,9 @@ from typing import Final
 
 from ctta.data import stamp
 from ctta.data.catalogue import Entry, File
+from ctta.data.part import discard, length, note_of, writing
 from ctta.data.shelf import Shelf
-from ctta.data.transfer import (
-    DamagedError,
-    UnavailableError,
-    checked,
-    discard,
-    fetch,
-    length,
-    note_of,
-    writing,
-)
+from ctta.data.transfer import DamagedError, UnavailableError, checked, fetch
 from ctta.data.unpacking import install
 from ctta.data.watch import Watch
 from ctta.locks import alone

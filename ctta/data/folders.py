@@ -130,6 +130,28 @@ def labelled_list(path: Path, n_classes: int, remedy: str) -> tuple[list[str], N
     return names, checked_labels(np.array(labels), n_classes, path, remedy)
 
 
+def listed_images(
+    folder: Path,
+    path: Path,
+    n_classes: int,
+    *,
+    n_images: int | None,
+    view: View,
+    remedy: str,
+    workers: int,
+) -> Labelled:
+    """The first ``n_images`` of a list ``<path> <label>`` of images in ``folder``.
+
+    Raises:
+        ValueError: no such list, a line that does not fit, or an image that is not there.
+    """
+    names, labels = labelled_list(path, n_classes, remedy)
+    names, labels = names[:n_images], labels[:n_images]
+    files = ImageFiles(folder, names, view=view, remedy=remedy, workers=workers)
+    files.require_all()
+    return Labelled(files, labels, names_sha256(names, labels))
+
+
 def imagenet_folder(folder: Path, *, view: View, remedy: str, workers: int) -> Labelled:
     """A folder of ImageNet's class folders; all 1,000 must be there.
 

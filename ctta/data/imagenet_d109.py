@@ -9,8 +9,8 @@ from typing import Any, Final
 from ctta.data import catalogue
 from ctta.data.base import DataSet, Labelled, domains
 from ctta.data.clean import imagenet_test, imagenet_train, of_classes, thinned
-from ctta.data.decoding import ImageFiles, View, names_sha256
-from ctta.data.folders import labelled_list
+from ctta.data.decoding import View
+from ctta.data.folders import listed_images
 from ctta.data.stamp import verified
 
 # The published sequence leaves out quickdraw, which has a list all the same.
@@ -83,14 +83,15 @@ class ImageNetD109(DataSet):
 
     def samples(self, corruption: str, severity: int) -> Labelled:
         """The first ``n_images`` of a list; all of them must be there."""
-        path = self.folder / "imagenet_d109_lists" / f"{corruption}_list.txt"
-        names, labels = labelled_list(path, self.n_classes, self.remedy)
-        names, labels = names[: self.n_images], labels[: self.n_images]
-        files = ImageFiles(
-            self.folder, names, view=self.view, remedy=self.remedy, workers=self.workers
+        return listed_images(
+            self.folder,
+            self.folder / "imagenet_d109_lists" / f"{corruption}_list.txt",
+            self.n_classes,
+            n_images=self.n_images,
+            view=self.view,
+            remedy=self.remedy,
+            workers=self.workers,
         )
-        files.require_all()
-        return Labelled(files, labels, names_sha256(names, labels))
 
     def verified(self) -> bool | None:
         """See `ctta.data.stamp.verified`."""

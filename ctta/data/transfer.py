@@ -1,7 +1,6 @@
 """One file over HTTP: from several addresses, taken up again where it was cut, checked.
 
-What has come lies in ``<name>.part``; beside it ``<name>.part.json`` keeps which content of which
-address that is, so that a later request can ask for the rest of the same content.
+What has come lies in a part of the file (`ctta.data.part`).
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
@@ -26,6 +24,7 @@ from urllib.parse import urlsplit
 from ctta import __version__
 from ctta.data import zenodo
 from ctta.data.catalogue import File
+from ctta.data.part import discard, keep_note, length, noted, writing
 from ctta.data.watch import Watch
 
 ATTEMPTS: Final = 5  # at one address without a byte more than ever before
@@ -317,22 +316,6 @@ def copy(response: HTTPResponse, part: Path, watch: Watch, size: int | None) -> 
         watch.advance(len(chunk))
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Around what writes to ``path``.
-
-    Raises:
-        ValueError: there is no room, or no permission.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise ValueError(
-            f"{path}: cannot be written ({error.strerror or error}); what came is kept: make room "
-            "and type the same command, or set CTTA_DATA (--root) to another folder"
-        ) from None
-
-
 def checked(file: File, path: Path, watch: Watch) -> None:
     """Compare a whole file with what is published of it.
 
@@ -355,45 +338,6 @@ def checked(file: File, path: Path, watch: Watch) -> None:
         found = digests[algorithm].hexdigest()
         if found != expected:
             raise DamagedError(f"expected {algorithm} {expected}, got {found}")
-
-
-def note_of(part: Path) -> Path:
-    """Where it is kept what the content of ``part`` is."""
-    return part.with_name(f"{part.name}.json")
-
-
-def keep_note(part: Path, note: dict[str, Any]) -> None:
-    """Keep what the content of ``part`` is.
-
-    Raises:
-        ValueError: it cannot be written.
-    """
-    with writing(note_of(part)):
-        note_of(part).write_text(json.dumps(note), encoding="utf-8")
-
-
-def noted(part: Path) -> dict[str, Any] | None:
-    """What is known of the content of ``part``; None: nothing."""
-    try:
-        note = json.loads(note_of(part).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return note if isinstance(note, dict) else None
-
-
-def length(path: Path) -> int:
-    """Bytes of a file; 0 where there is none."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def discard(part: Path) -> int:
-    """Remove what came so far; the bytes that are left: 0."""
-    part.unlink(missing_ok=True)
-    note_of(part).unlink(missing_ok=True)
-    return 0
 
 
 def in_words(error: BaseException) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 from ctta.data import archives
 from ctta.data.catalogue import File
 from ctta.data.contents import Content, Origin
+from ctta.data.part import writing
 from ctta.data.shelf import Shelf
 from ctta.data.suffixes import is_data
-from ctta.data.transfer import writing
 from ctta.data.watch import Watch
 
 
