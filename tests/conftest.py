@@ -1,8 +1,11 @@
 """Fixtures that several folders share."""
 
 import os
+import resource
+import subprocess
 import sys
 import tomllib
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,44 @@ def ctta(monkeypatch, tmp_path, capfd, digits_cache):
         return stopped.value.code, out, err
 
     return call
+
+
+@pytest.fixture
+def process():
+    """Start a Python process that runs a text, up to where it prints "ready"."""
+    started = []
+
+    def start(text, *arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-c", text, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def largest_file():
+    """No file can grow beyond so many bytes: the system's own refusal, as on a full disk."""
+
+    @contextmanager
+    def limited(n_bytes):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited
 
 
 @pytest.fixture

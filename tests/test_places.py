@@ -1,11 +1,9 @@
 """Folders that cannot be written: one clear line, and what was finished stays readable."""
 
 import os
-import resource
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -23,22 +21,11 @@ from ctta.streams.stream import Batch
 QUICK = ["dataset.n_images=32", "stream.batch_size=16", "dataset.corruptions=[fog,contrast]"]
 
 
-@contextmanager
-def largest_file(n_bytes):
-    """No file can grow beyond ``n_bytes``: the system's own refusal, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def all_files(folder):
     return sorted(p.name for p in folder.rglob("*") if p.is_file())
 
 
-def test_what_cannot_be_written_says_what_to_set(tmp_path):
+def test_what_cannot_be_written_says_what_to_set(tmp_path, largest_file):
     words = r"the folder here \(File too large\); .* set CTTA_RUNS"
     with pytest.raises(ValueError, match=words), saving("here", "CTTA_RUNS"), largest_file(0):
         (tmp_path / "file").write_text("text")
@@ -52,7 +39,9 @@ def test_the_network_is_forbidden_by_anything_but_nothing_and_zero(monkeypatch):
         assert offline() is expected
 
 
-def test_a_source_model_that_cannot_be_kept_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_a_source_model_that_cannot_be_kept_leaves_nothing_behind(
+    tmp_path, monkeypatch, largest_file
+):
     monkeypatch.setattr(zoo, "train", lambda *_, **__: None)
     with largest_file(1000), pytest.raises(ValueError, match=r"cannot write .* set CTTA_CACHE"):
         zoo.digits_model(cache=tmp_path)
@@ -69,14 +58,14 @@ class Prepared:
         return {"memory": torch.zeros(10_000)}
 
 
-def test_an_artefact_that_cannot_be_kept_leaves_nothing_behind(tmp_path):
+def test_an_artefact_that_cannot_be_kept_leaves_nothing_behind(tmp_path, largest_file):
     data = type("Source", (), {"identity": "i", "__len__": lambda self: 3})()
     with largest_file(1000), pytest.raises(ValueError, match=r"cannot write .* set CTTA_CACHE"):
         prepare(Prepared(), data, weights="w", cache=tmp_path)
     assert all_files(tmp_path) == []
 
 
-def test_rows_that_find_no_room_are_named(tmp_path, monkeypatch):
+def test_rows_that_find_no_room_are_named(tmp_path, monkeypatch, largest_file):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     stream = type("Stream", (), {"domains": ["fog-5"]})()
     n = 5000
@@ -87,7 +76,9 @@ def test_rows_that_find_no_room_are_named(tmp_path, monkeypatch):
     assert all_files(tmp_path) == []
 
 
-def test_a_record_that_cannot_be_kept_leaves_the_finished_ones(ctta, tmp_path, monkeypatch):
+def test_a_record_that_cannot_be_kept_leaves_the_finished_ones(
+    ctta, tmp_path, monkeypatch, largest_file
+):
     assert ctta("run", "method=source", *QUICK)[0] == 0
     (finished,) = tmp_path.glob("runs/*/result.json")
     keep = RunStore.keep
@@ -210,25 +201,9 @@ assert path.read_text() == "made"
 
 
 @pytest.fixture
-def maker(tmp_path):
+def maker(process, tmp_path):
     """Start a process that makes a file, once it gets a line."""
-    started = []
-
-    def start(seconds):
-        process = subprocess.Popen(
-            [sys.executable, "-c", MAKER, str(tmp_path / "file"), str(seconds)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        assert process.stdout.readline() == "ready\n"
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    return lambda seconds: process(MAKER, tmp_path / "file", seconds)
 
 
 def test_of_several_processes_one_makes_the_file(maker, tmp_path):

@@ -5,10 +5,8 @@ import hashlib
 import io
 import json
 import os
-import resource
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -468,18 +466,7 @@ def test_room_is_for_one_archive_at_a_time(tmp_path):
     assert needed(shelf, [second], False) == 4600 + 6000
 
 
-@contextmanager
-def largest_file(n_bytes):
-    """No file can grow beyond ``n_bytes``: the system's own refusal, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_disk_that_fills_up_keeps_what_came(server, tmp_path):
+def test_a_disk_that_fills_up_keeps_what_came(server, tmp_path, largest_file):
     entry = small(server)
     with largest_file(2000), pytest.raises(ValueError) as error:
         get(entry, tmp_path)
@@ -494,7 +481,7 @@ def test_a_disk_that_fills_up_keeps_what_came(server, tmp_path):
     assert len(everything(tmp_path)) == 3
 
 
-def test_a_disk_that_fills_up_while_unpacking_leaves_nothing_half(server, tmp_path):
+def test_a_disk_that_fills_up_while_unpacking_leaves_nothing_half(server, tmp_path, largest_file):
     entry = small(server)
     own = tmp_path / "downloads" / "Set" / "noise.tar"
     own.parent.mkdir(parents=True)

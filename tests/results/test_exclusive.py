@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -22,25 +20,9 @@ with RunWatch(Path(sys.argv[1])) as watch:
 
 
 @pytest.fixture
-def other(tmp_path):
+def other(process, tmp_path):
     """Start another process that is being watched; returns it."""
-    started = []
-
-    def start():
-        process = subprocess.Popen(
-            [sys.executable, "-c", OTHER, str(tmp_path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        assert process.stdout.readline() == "ready\n"
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    return lambda: process(OTHER, tmp_path)
 
 
 def test_a_run_alone_is_exclusive_and_leaves_nothing(tmp_path):
