@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -13,10 +12,10 @@ from torch.nn import functional as F
 from ctta.data.source import SourceData
 from ctta.methods.base import Artefact, Method
 from ctta.models.source import SourceModel
-from ctta.parts.arguments import count, flag, fraction, number, one_of
+from ctta.parts.arguments import count, count_or_none, flag, fraction, number, one_of
 from ctta.parts.batch_norm import normalised
 from ctta.parts.losses import entropy
-from ctta.parts.memory import FeatureMemory
+from ctta.parts.memory import FeatureMemory, random_row, unit_features
 from ctta.parts.optimizer import make_optimizer
 
 
@@ -79,12 +78,12 @@ class AdaNPC(Method):
             if similarity_radius is None
             else number("similarity_radius", similarity_radius, -1, 1)
         )
-        self.max_memory = None if max_memory is None else count("max_memory", max_memory)
-        self.source_per_class = (
-            None if source_per_class is None else count("source_per_class", source_per_class)
-        )
+        self.max_memory = count_or_none("max_memory", max_memory)
+        self.source_per_class = count_or_none("source_per_class", source_per_class)
         self.model.eval().requires_grad_(False)
-        self.memory_first_row = self.drawn_row()[: int(flag("random_first_row", random_first_row))]
+        n_first = int(flag("random_first_row", random_first_row))
+        drawn = random_row(model.n_features, self.generator).to(self.device, self.dtype)
+        self.memory_first_row = drawn[:n_first]
         self.bank = FeatureMemory(self.first_row())
         self.feature_norm: nn.BatchNorm1d | None = None
         if feature_norm is not None:
@@ -93,15 +92,10 @@ class AdaNPC(Method):
             self.feature_norm = norm.train(feature_norm == "train")
             self.optimizer = make_optimizer(norm.parameters(), optimizer or {})
 
-    @torch.no_grad()
     def artefact(self, source: SourceData) -> Artefact:
         """Unit features of the source images, and their true labels."""
         chosen = source if self.source_per_class is None else source.balanced(self.source_per_class)
-        shape = (len(chosen), self.model.n_features)
-        rows = torch.empty(shape, device=self.device, dtype=self.dtype)  # filled, never joined
-        for part, (x, _) in zip(torch.split(rows, 256), chosen.batches(256), strict=True):
-            part.copy_(F.normalize(self.model.features_and_logits(x.to(self.device))[0]))
-        return {"rows": rows, "labels": chosen.labels}
+        return {"rows": unit_features(self.model, chosen), "labels": chosen.labels}
 
     def install(self, artefact: Artefact, source: SourceData) -> None:
         rows, labels = artefact["rows"], artefact["labels"]
@@ -178,12 +172,6 @@ class AdaNPC(Method):
         """Features through the batch norm, if there is one."""
         norm = self.feature_norm
         return features if norm is None else normalised(norm, features, moving=moving)
-
-    def drawn_row(self) -> Tensor:
-        """[1,D], uniform, not of unit length."""
-        bound = math.sqrt(3 / self.model.n_features)
-        drawn = torch.rand(1, self.model.n_features, generator=self.generator)
-        return ((2 * drawn - 1) * bound).to(self.device, self.dtype)
 
     def first_row(self) -> tuple[Tensor, Tensor]:
         """The random row, if there is one, and its label, class 0."""

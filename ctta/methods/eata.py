@@ -11,7 +11,7 @@ from ctta.data.source import SourceData
 from ctta.methods.base import Artefact
 from ctta.methods.eta import ETA
 from ctta.models.source import SourceModel
-from ctta.parts.arguments import count, number
+from ctta.parts.arguments import count, count_or_none, number
 from ctta.parts.fisher import source_fisher
 
 
@@ -47,9 +47,7 @@ class EATA(ETA):
         self.uses_source_data = self.fisher_weight > 0
         if self.uses_source_data:
             self.source_batch_size = count("source_batch_size", source_batch_size)
-        self.source_samples = (
-            None if source_samples is None else count("source_samples", source_samples)
-        )
+        self.source_samples = count_or_none("source_samples", source_samples)
         self.anchor = {name: p.detach().clone() for name, p in self.trained.items()}
         self.fisher = {name: torch.zeros_like(p) for name, p in self.anchor.items()}
 

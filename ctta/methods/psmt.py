@@ -12,7 +12,7 @@ from torch import Tensor
 from ctta.data.source import SourceData
 from ctta.methods.base import Artefact, Method
 from ctta.models.source import SourceModel
-from ctta.parts.arguments import count, fraction, number, one_of
+from ctta.parts.arguments import count, count_or_none, fraction, number, one_of
 from ctta.parts.augment import Augmentation
 from ctta.parts.batch_norm import named_weights_and_biases, use_batch_statistics
 from ctta.parts.fisher import source_fisher
@@ -70,9 +70,7 @@ class PSMT(Method):
         self.fisher_weight = number("fisher_weight", fisher_weight, low=0)
         self.fisher_quantile = fraction("fisher_quantile", fisher_quantile)
         self.source_batch_size = count("source_batch_size", source_batch_size)
-        self.source_samples = (
-            None if source_samples is None else count("source_samples", source_samples)
-        )
+        self.source_samples = count_or_none("source_samples", source_samples)
         self.variant = one_of("variant", variant, ("official", "paper"))
         self.model.eval().requires_grad_(True)
         use_batch_statistics(self.model)

@@ -19,7 +19,7 @@ from ctta.parts.augment import Augmentation
 from ctta.parts.batch_norm import named_weights_and_biases, use_batch_statistics
 from ctta.parts.contrastive import contrastive_loss, make_projector
 from ctta.parts.losses import symmetric_cross_entropy
-from ctta.parts.optimizer import make_optimizer
+from ctta.parts.optimizer import make_optimizer, rising
 from ctta.parts.prototypes import class_means
 from ctta.parts.restore import ema_
 from ctta.parts.source_batches import SourceBatches
@@ -183,18 +183,13 @@ class RMT(Method):
     def warm_up(self, source: SourceData) -> tuple[Tensor, Tensor]:
         """Self-training on source images; the loss and the learning rate of each step."""
         self.source_batches = self.endless(source)
-        groups = self.optimizer.param_groups
-        rate, losses, rates = groups[0]["lr"], [], []
-        for step in range(1, self.warmup_steps + 1):
-            for group in groups:
-                group["lr"] = rate * step / self.warmup_steps
+        losses, rates = [], []
+        for _ in rising(self.optimizer, self.warmup_steps):
             x = self.source_batches.take()[0].to(self.device)
             with torch.no_grad():
                 target = self.teacher(x)
             loss = symmetric_cross_entropy(self.model(x), target).mean()
             self.update(loss)
             losses.append(loss.item())
-            rates.append(groups[0]["lr"])
-        for group in groups:
-            group["lr"] = rate
+            rates.append(self.optimizer.param_groups[0]["lr"])
         return torch.tensor(losses, dtype=self.dtype), torch.tensor(rates, dtype=torch.float64)

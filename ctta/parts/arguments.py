@@ -27,6 +27,11 @@ def count(name: str, value: Any, low: int = 1) -> int:
     return value
 
 
+def count_or_none(name: str, value: Any) -> int | None:
+    """``value`` if it is None or an integer of at least 1."""
+    return None if value is None else count(name, value)
+
+
 def flag(name: str, value: Any) -> bool:
     """``value`` if it is true or false."""
     if not isinstance(value, bool):

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from ctta.data.source import SourceData
+from ctta.models.source import SourceModel
 
 BLOCK = 8192  # rows that are compared at once, and for which room is made at once
+
+
+@torch.no_grad()
+def unit_features(model: SourceModel, source: SourceData) -> Tensor:
+    """Features [M,D] of all images, of unit length, where ``model`` is and in its type."""
+    like = next(model.parameters())
+    rows = like.new_empty(len(source), model.n_features)  # filled, never joined
+    for part, (x, _) in zip(torch.split(rows, 256), source.batches(256), strict=True):
+        part.copy_(F.normalize(model.features_and_logits(x.to(like.device))[0]))
+    return rows
+
+
+def random_row(width: int, generator: torch.Generator) -> Tensor:
+    """[1,D], uniform, not of unit length: as the official AdaNPC begins its memory."""
+    bound = math.sqrt(3 / width)
+    return (2 * torch.rand(1, width, generator=generator) - 1) * bound
 
 
 class FeatureMemory:

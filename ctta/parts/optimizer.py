@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -57,6 +57,23 @@ def make_optimizer(
         return OPTIMIZERS[name](parameters, **values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"optimizer: {error}") from error
+
+
+def rising(optimizer: torch.optim.Optimizer, n_steps: int) -> Iterator[int]:
+    """Steps 1 to ``n_steps``, the learning rate at step / n_steps of its value; then at its value.
+
+    Args:
+        optimizer: with one learning rate for all its groups.
+        n_steps: of the rise; 0: none.
+    """
+    groups = optimizer.param_groups
+    rate = groups[0]["lr"]
+    for step in range(1, n_steps + 1):
+        for group in groups:
+            group["lr"] = rate * step / n_steps
+        yield step
+    for group in groups:
+        group["lr"] = rate
 
 
 def two_fractions(name: str, value: Any) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from torch import nn
 
 from ctta.parts.batch_norm import named_weights_and_biases, norm_only
 from ctta.parts.losses import entropy, soft_cross_entropy, symmetric_cross_entropy
-from ctta.parts.optimizer import make_optimizer
+from ctta.parts.optimizer import make_optimizer, rising
 from ctta.parts.restore import RandomRestore, ema_
 
 
@@ -86,3 +86,12 @@ def test_collections_of_parameters():
         "norm.weight",
         "norm.bias",
     ]
+
+
+def test_a_rising_rate_ends_where_it_was():
+    parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = torch.optim.SGD([{"params": [p]} for p in parameters], lr=0.4)
+    seen = [[g["lr"] for g in optimizer.param_groups] for _ in rising(optimizer, 4)]
+    assert seen == [[0.1] * 2, [0.2] * 2, [0.4 * 3 / 4] * 2, [0.4] * 2]
+    assert list(rising(optimizer, 0)) == []
+    assert [g["lr"] for g in optimizer.param_groups] == [0.4] * 2
