@@ -3,7 +3,10 @@
 Imported at the first draw only, so that `import ctta` does not pay for the compiler.
 """
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
 import numba
@@ -31,9 +34,26 @@ _BELOW_SIGN = np.uint32(0x7FFFFFFF)
 
 def for_cpu(function: Callable[..., Any]) -> Callable[..., Any]:
     """The compiled form of a function; without Python's lock, kept on disk."""
-    dispatcher = numba.njit(cache=True, nogil=True)(function)
+    outer = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(kept_in(Path(function.__code__.co_filename).parent, outer))
+    try:
+        dispatcher = numba.njit(cache=True, nogil=True)(function)
+    finally:
+        numba.config.CACHE_DIR = outer
     dispatcher.compile = without_interruption(dispatcher.compile)
     return cast(Callable[..., Any], dispatcher)
+
+
+@cache
+def kept_in(folder: Path, outer: str = "") -> Path:
+    """Where the compiled functions of a source folder are kept: another place after each edit.
+
+    Numba looks at the function's own file alone, yet what it calls and the constants that it reads,
+    here and beside it, are compiled into it.
+    """
+    sources = sorted({*folder.glob("*.py"), *Path(__file__).parent.glob("*.py")})
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    return Path(outer or folder / "__pycache__") / f"compiled-{digest[:16]}"
 
 
 def _philox(c0: Words, c1: Words, c2: Words, c3: Words, key0: int, key1: int) -> None:
