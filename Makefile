@@ -8,7 +8,7 @@ LOWEST_VENV ?= .venv-lowest
 # Tests side by side, one process a core; each that is idle takes over from the others.
 WORKERS ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test lowest lint types golden mutants kill-test bench bench-gpu package leaderboard clean
+.PHONY: demo test lowest lint types golden mutants kill-test browser bench bench-gpu package leaderboard clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -65,6 +65,9 @@ kill-test: $(VENV)/.installed-test  ## kill -9 runs of every method and setting:
 
 package: $(VENV)/.installed-dev     ## the wheel in an empty environment, and the other slow tests
 	$(BIN)/python -m pytest -m slow $(WORKERS)
+
+browser: $(VENV)/.installed-dev     ## the leaderboard's page in a headless Chromium, where there is one
+	$(BIN)/python -m pytest -m browser
 
 BENCH ?= build/bench
 bench: $(VENV)/.installed-bench     ## timings, as ratios measured side by side, and peak memory; JSON to build/bench

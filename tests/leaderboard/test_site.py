@@ -138,9 +138,8 @@ def test_a_row_has_its_whole_protocol(shipped):
     seeds = [run["seeds"][0] for run in eata["runs"]]
     assert eata["command"] == f"{typed} stream.seed={','.join(map(str, seeds))}"
     config = {**panel["config"], **eata["config"]}
-    entry = json.loads(
-        (ROOT / "leaderboard/entries" / f"digits_c/eata/{eata['runs'][0]['identity']}.json").read_text()
-    )
+    path = ROOT / "leaderboard/entries/digits_c/eata" / f"{eata['runs'][0]['identity']}.json"
+    entry = json.loads(path.read_text())
     assert config == flat(entry["result"]["config"])
     assert eata["runs"][0]["trace_sha256"] == entry["result"]["trace_sha256"]
     assert content(shipped)["texts"][eata["artefact"]]["sha256"]

@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import os
 import re
+import shutil
+import subprocess
 from html import unescape
 from html.parser import HTMLParser
 
@@ -149,6 +152,47 @@ def test_latex_shows_text_as_text():
     assert unescaped.count("{") == unescaped.count("}")
     assert unescaped.count("&") == 2  # between the cells of the two rows
     assert not re.search(r"(?<!\\)[%#^~_]", text.partition("\n")[2])
+
+
+@pytest.fixture
+def compiled(tmp_path):
+    """Sets LaTeX in an article; returns what the compiler says."""
+    compiler = shutil.which("pdflatex")
+    if compiler is None:
+        reason = "no pdflatex: install texlive-latex-base and texlive-latex-recommended"
+        if os.environ.get("CTTA_LATEX") == "required":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    def run(text: str) -> str:
+        (tmp_path / "table.tex").write_text(text, encoding="utf-8")
+        (tmp_path / "article.tex").write_text(
+            r"\documentclass{article}\usepackage{booktabs,graphicx}"
+            r"\begin{document}\input{table}\end{document}"
+        )
+        words = [compiler, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape"]
+        done = subprocess.run(
+            [*words, "article.tex"], cwd=tmp_path, capture_output=True, text=True, errors="replace"
+        )
+        assert done.returncode == 0, done.stdout[-2000:]
+        assert (tmp_path / "article.pdf").stat().st_size > 1000
+        return done.stdout
+
+    return run
+
+
+@pytest.mark.slow
+def test_latex_compiles(many, compiled):
+    (section,) = board(many.shelf).sections
+    said = compiled(latex.render(sheets(section)))
+    assert "Overfull" not in said and "Output written on article.pdf" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", [HOSTILE, "Müller, Żółć, 王, €, \u200b, 😀 and É", "[a] *b -- ?`"])
+def test_latex_compiles_whatever_the_text(text, compiled):
+    assert latex.escape("王") == "(U+738B)" and latex.escape("Ü") == "Ü"
+    compiled(latex.render([sheet_of(text)]))
 
 
 def test_markdown_shows_text_as_text():

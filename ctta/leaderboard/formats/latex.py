@@ -14,13 +14,20 @@ SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "[": "{[}",  # after a line's end both would be its argument
+    "*": "{*}",
     **{c: f"\\{c}" for c in "{}$&#_%"},
 }
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX sets as it is."""
-    return "".join(SPECIAL.get(c, c) for c in text)
+    """Text that LaTeX sets as it is; letters that its fonts lack by their number."""
+    return "".join(SPECIAL.get(c) or (c if known(c) else f"(U+{ord(c):04X})") for c in text)
+
+
+def known(character: str) -> bool:
+    """In the fonts that LaTeX begins with."""
+    return character.isascii() or ("À" <= character <= "ÿ" and character.isalpha())
 
 
 def cell(content: Cell) -> str:
@@ -40,6 +47,7 @@ def render(sheets: Sequence[Sheet]) -> str:
         lines = [
             r"\begin{table*}\centering\small\setlength{\tabcolsep}{3pt}",
             rf"\caption{{{escape(sheet.title)}. {' '.join(f'{escape(n)}.' for n in sheet.notes)}}}",
+            r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{"
             rf"\begin{{tabular}}{{l{'r' * (len(sheet.head) - 1)}}}",
             r"\toprule",
             " & ".join(head) + r" \\",
@@ -50,7 +58,7 @@ def render(sheets: Sequence[Sheet]) -> str:
                 rf"\multicolumn{{{len(sheet.head)}}}{{l}}{{\textit{{{escape(part.heading)}}}}} \\"
             )
             lines += [" & ".join(map(cell, row)) + r" \\" for row in part.rows]
-        blocks.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}"]))
+        blocks.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table*}"]))
     return "\n\n".join(blocks) + "\n"
 
 
