@@ -8,7 +8,7 @@ LOWEST_VENV ?= .venv-lowest
 # Tests side by side, one process a core; each that is idle takes over from the others.
 WORKERS ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test lowest lint types golden mutants kill-test browser bench bench-gpu package leaderboard clean
+.PHONY: demo test lowest lint types golden mutants kill-test browser bench bench-page bench-gpu package leaderboard clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -73,6 +73,10 @@ BENCH ?= build/bench
 bench: $(VENV)/.installed-bench     ## timings, as ratios measured side by side, and peak memory; JSON to build/bench
 	for name in corruptions decoding kernels steps compute augmentation memory checkpoint store; do \
 	  $(BIN)/python benchmarks/$$name.py --json $(BENCH) || exit 1; done
+
+bench-page: $(VENV)/.installed-dev  ## the leaderboard's page with 200 and 2,000 rows; needs a Chromium
+	for rows in 200 2000; do \
+	  $(BIN)/python benchmarks/leaderboard_page.py --rows $$rows --json $(BENCH)/page-$$rows || exit 1; done
 
 bench-gpu: $(VENV)/.installed-test  ## the kernels on a CUDA device; needs the extra cuda12 or cuda13
 	$(BIN)/python benchmarks/kernels_gpu.py --json $(BENCH)

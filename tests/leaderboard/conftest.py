@@ -1,16 +1,14 @@
 """Folders of entries to damage."""
 
-import hashlib
+import importlib.util
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ctta.leaderboard.board import sections
-from ctta.leaderboard.shelf import Filed, Shelf
+from ctta.leaderboard.shelf import Shelf
 from ctta.leaderboard.shipped import file_sha256, write_arrays
 
 SHIPPED = Path(__file__).parents[2] / "leaderboard" / "entries"
@@ -65,42 +63,11 @@ def many(tmp_path):
     return Copy(tmp_path / "entries", "norm", "source", "tent", "eata")
 
 
-def another(filed: Filed, number: int) -> Filed:
-    """The entry of a run with one more setting, over the same trace."""
-    result = filed.entry.result
-    config = {**result.config, "method": {**result.config["method"], "number": number}}
-    identity = hashlib.sha256(f"{result.identity}{number}".encode()).hexdigest()
-    result = result.model_copy(update={"config": config, "identity": identity})
-    entry = filed.entry.model_copy(update={"result": result})
-    return replace(filed, where=entry.place.as_posix(), entry=entry)
-
-
-class ManyRows(Shelf):
-    """The shipped folder, with rows of a benchmark's setting copied until there are enough."""
-
-    def __init__(self):
-        super().__init__(SHIPPED)
-        self.read_already = {}
-
-    def trace(self, filed, known):
-        if filed.path not in self.read_already:
-            self.read_already[filed.path] = super().trace(filed, known)
-        return self.read_already[filed.path]
-
-    def section(self, benchmark, setting, n_rows):
-        own = [f for f in self.read(self.root / benchmark)[0] if f.entry.rerun.stream == setting]
-        rows = {f.entry.rerun.method: [] for f in own}
-        for filed in own:
-            rows[filed.entry.rerun.method].append(filed)
-        copies = [
-            another(filed, number)
-            for number in range(n_rows)
-            for filed in list(rows.values())[number % len(rows)]
-        ]
-        (found,) = sections(self, copies)
-        return found
-
-
 @pytest.fixture
 def many_rows():
-    return ManyRows()
+    """A folder whose sections have as many rows as one asks for."""
+    path = Path(__file__).parents[2] / "benchmarks" / "many_rows.py"
+    spec = importlib.util.spec_from_file_location("many_rows", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.ManyRows()

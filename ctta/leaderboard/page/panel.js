@@ -53,7 +53,7 @@ function panelView(panel) {
         : "Nothing was measured here yet; these are numbers from papers."),
       make("div", { class: "tools" }, filters(panel, state, filter), measured && compare, said),
       tables[0].node,
-      notes(panel.tables[0].notes),
+      notes([...panel.tables[0].notes, measured && barNote(panel)].filter(Boolean)),
       measured && pictures,
       tables.slice(1).map((table) => [table.node, legend(panel)]),
     ],
@@ -90,6 +90,11 @@ function filters(panel, state, changed) {
 
 function notes(texts) {
   return make("ul", { class: "notes" }, texts.map((text) => make("li", {}, text)));
+}
+
+function barNote(panel) {
+  const [low, high] = barAxis(panel.rows);
+  return `Bars beside the means go from ${low} to ${high} %; an arrow points to what lies beyond`;
 }
 
 function legend(panel) {

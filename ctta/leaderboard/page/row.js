@@ -64,7 +64,7 @@ function runs(panel, row) {
         run.trace ? [" ", make("a", { href: `${file}.npz`, download: true }, "trace")]
           : [" ", badge("not verifiable")]));
   });
-  return make("table", { class: "compact" }, make("caption", {}, "Hashes are SHA-256; the whole ones stand below"),
+  return make("table", { class: "compact" }, make("caption", {}, "SHA-256 cut short; whole below"),
     make("thead", {}, make("tr", {}, head.map((text) => make("th", { scope: "col" }, text)))),
     make("tbody", {}, lines));
 }
