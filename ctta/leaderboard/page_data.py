@@ -247,8 +247,14 @@ def run(filed: Filed, streams: Sequence[str]) -> Json:
         "seeds": [result.seeds["stream"], result.seeds["method"]],
         "error": f"{result.metrics[HEADLINE]:.2f}",
         "trace_sha256": result.trace_sha256,
-        "trace": filed.verifiable,
+        "trace": trace_link(filed),
     }
+
+
+def trace_link(filed: Filed) -> str | bool:
+    """Where the trace lies; True: beside the entry; False: the entry has none."""
+    trace = filed.entry.trace
+    return False if trace is None else trace.link or True
 
 
 def command(line: Line) -> str:

@@ -18,6 +18,7 @@ from ctta.leaderboard.site import build
 SHIPPED = Path(__file__).parents[2] / "leaderboard" / "entries" / "digits_c"
 METHODS = ("source", "norm", "frozen", "tent", "cotta", "eata", "rmt")
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&<b>b"
+LINK = "https://e.org/trace.npz"
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -53,7 +54,8 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory):
-    """Three orders of some methods; one tuned in its own way, one not verifiable, one broken."""
+    """Three orders of some methods; one tuned in its own way, one without traces, one with
+    linked ones, one broken."""
     root = tmp_path_factory.mktemp("lab") / "entries"
     shutil.copytree(SHIPPED / "_known", root / "digits_c" / "_known")
     for method in METHODS:
@@ -69,6 +71,8 @@ def shelf(tmp_path_factory):
             copy = root / "digits_c" / method / path.name
             if method == "rmt":
                 entry["trace"] = None
+            elif method == "cotta":
+                entry["trace"]["link"] = LINK
             else:
                 shutil.copy(path.with_suffix(".npz"), copy.with_suffix(".npz"))
             copy.write_text(json.dumps(entry))

@@ -187,6 +187,15 @@ def agrees(page, first, second):
     return True
 
 
+def test_a_linked_trace_is_linked(open_page, ids):
+    page = open_page(f"{CONTINUAL}/row/{ids['cotta']}")
+    links = page.get_by_role("link", name="trace", exact=True)
+    assert (
+        links.evaluate_all("(all) => all.map((a) => [a.href, a.rel])")
+        == [["https://e.org/trace.npz", "noopener noreferrer"]] * 3
+    )
+
+
 def test_two_chosen_rows_are_compared_as_the_statistics_do(open_page, lab):
     (section,) = lab.sections
     lines = {line.name: line for line in section.lines}
@@ -242,7 +251,7 @@ def test_pictures_say_what_they_show(open_page):
     page = open_page(CONTINUAL)
     stream, costs = page.get_by_role("img").all()
     assert stream.get_attribute("aria-label").startswith("Error in % along the stream")
-    assert "cotta from" in stream.get_attribute("aria-label")
+    assert "eata from" in stream.get_attribute("aria-label")
     assert costs.get_attribute("aria-label").startswith("Error in % against ms an image")
     assert costs.locator("circle").count() == 7
     page.get_by_label("Cost:").select_option("MFLOPs an image")

@@ -113,7 +113,8 @@ function pictured(panel, state) {
   const chosen = measured.filter((row) => state.chosen.has(row.id));
   if (chosen.length) return chosen;
   const best = panel.parts.filter((part) => !part.published)
-    .flatMap((part) => part.rows.map((i) => panel.rows[i]).filter((row) => !row.control).slice(0, 2));
+    .flatMap((part) => part.rows.map((i) => panel.rows[i])
+      .filter((row) => row.along && !row.control).slice(0, 2));
   const controls = measured.filter((row) => row.control).slice(0, MOST_LINES / 2);
   return [...best.slice(0, MOST_LINES - controls.length), ...controls];
 }

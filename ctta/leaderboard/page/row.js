@@ -61,12 +61,17 @@ function runs(panel, row) {
       [stream.stream_sha256, stream.data_sha256, run.trace_sha256].map((hash) =>
         make("td", {}, make("code", { title: hash }, hash.slice(0, 12)))),
       make("td", {}, make("a", { href: `${file}.json`, download: true }, "record"),
-        run.trace ? [" ", make("a", { href: `${file}.npz`, download: true }, "trace")]
-          : [" ", badge("not verifiable")]));
+        " ", traceOf(run, file)));
   });
   return make("table", { class: "compact" }, make("caption", {}, "SHA-256 cut short; whole below"),
     make("thead", {}, make("tr", {}, head.map((text) => make("th", { scope: "col" }, text)))),
     make("tbody", {}, lines));
+}
+
+function traceOf(run, file) {
+  if (!run.trace) return badge("not verifiable");
+  if (run.trace !== true) return outside(run.trace, "trace");
+  return make("a", { href: `${file}.npz`, download: true }, "trace");
 }
 
 function hashes(panel, row) {
