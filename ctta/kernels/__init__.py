@@ -110,7 +110,6 @@ def each(decay: float | Sequence[float], tensors: Sequence[Tensor]) -> Sequence[
     return [decay] * len(tensors) if isinstance(decay, (int, float)) else decay
 
 
-@torch.no_grad()
 def ema_(
     teacher: Iterable[Tensor], student: Iterable[Tensor], decay: float | Sequence[float]
 ) -> None:
@@ -126,20 +125,18 @@ def ema_(
     written(mine)
 
 
-@torch.no_grad()
 def restore_(parameters: Iterable[Tensor], start: Iterable[Tensor], draw: Draw) -> None:
     """The elements that ``draw`` chooses go back to their start."""
     own = list(parameters)
-    rows = [p.contiguous() for p in own]  # a draw numbers the elements row by row
+    rows = [p.detach().contiguous() for p in own]  # a draw numbers the elements row by row
     source = [p.contiguous() for p in start]
     form(rows, source).restore_(rows, source, draw)
     for parameter, row in zip(own, rows, strict=True):
-        if row is not parameter:
-            parameter.copy_(row)
+        if not parameter.is_contiguous():
+            parameter.detach().copy_(row)
     written(own)
 
 
-@torch.no_grad()
 def restore_where_(
     parameters: Iterable[Tensor], start: Iterable[Tensor], masks: Iterable[Tensor]
 ) -> None:
@@ -149,7 +146,6 @@ def restore_where_(
     written(own)
 
 
-@torch.no_grad()
 def ema_restore_(
     teacher: Iterable[Tensor],
     student: Iterable[Tensor],
@@ -168,7 +164,6 @@ def ema_restore_(
     written([*mine, *theirs])
 
 
-@torch.no_grad()
 def squared_quantile(
     gradients: Iterable[Tensor | None], like: Iterable[Tensor], level: float
 ) -> Tensor:
@@ -187,7 +182,6 @@ def squared_quantile(
     return found
 
 
-@torch.no_grad()
 def fisher_restore_(
     teacher: Iterable[Tensor],
     student: Iterable[Tensor],
@@ -217,7 +211,6 @@ def fisher_restore_(
     written([*mine, *theirs])
 
 
-@torch.no_grad()
 def masked_ema_(
     teacher: Iterable[Tensor],
     student: Iterable[Tensor],
@@ -231,7 +224,6 @@ def masked_ema_(
     written(mine)
 
 
-@torch.no_grad()
 def quadratic_prior_(
     gradients: Iterable[Tensor],
     parameters: Iterable[Tensor],

@@ -144,4 +144,4 @@ def quadratic_prior_(
     gradients: Tensors, parameters: Tensors, mean: Tensors, weights: Tensors, scale: float
 ) -> Tensor:
     total = _quadratic_prior(*Table(gradients, parameters, mean, weights), scale)
-    return torch.tensor(total, dtype=torch.float64)
+    return torch.from_numpy(np.array(total))

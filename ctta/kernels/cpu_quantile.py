@@ -20,6 +20,7 @@ from ctta.kernels.reference import Gradients, Tensors
 
 BINS = 1 << 11
 SAMPLED = 64  # every such element is looked at to bracket a quantile
+BRACKETED = SAMPLED << 10  # elements, from which such a sample says enough
 GROUP = 64  # elements between two looks at whether one is inside the bracket
 # The integer of a type's bits, and how far up the leading 11 below the sign are.
 KEYS: dict[torch.dtype, tuple[Array, Any]] = {
@@ -96,20 +97,28 @@ def _inside(addresses, sizes, kind, low, high, out):  # type: ignore[no-untyped-
     return n_below, n_inside
 
 
+@for_cpu
+def _between(pair, share):  # type: ignore[no-untyped-def]
+    away = pair[1] - pair[0]
+    pair[0] += pair.dtype.type(share) * away
+
+
 def squared_quantile(gradients: Gradients, like: Tensors, level: float) -> Tensor:
     present = [g for g in gradients if g is not None]
     if not present:
         return like[0].new_zeros(())
-    n_zeros = sum(p.numel() for g, p in zip(gradients, like, strict=True) if g is None)
-    n_all = n_zeros + sum(g.numel() for g in present)
+    n_zeros = sum([p.numel() for g, p in zip(gradients, like, strict=True) if g is None])
+    table = Table(present)
+    n_all = n_zeros + int(table.sizes.sum())
     position = level * (n_all - 1)
     rank = math.floor(position)
-    ranks, table = (rank, min(rank + 1, n_all - 1)), Table(present)
-    pair = None if n_zeros else by_bracket(table, n_all, *ranks)
+    ranks = (rank, min(rank + 1, n_all - 1))
+    pair = None if n_zeros or n_all < BRACKETED else by_bracket(table, n_all, *ranks)
     if pair is None:
         pair = by_histogram(table, n_zeros, *ranks)
-    first, second = torch.from_numpy(pair).unbind()
-    return first if ranks[0] == ranks[1] else first + (position - rank) * (second - first)
+    if ranks[0] != ranks[1]:
+        _between(pair, position - rank)
+    return torch.from_numpy(pair[0, ...])
 
 
 def by_bracket(table: Table, n_all: int, low: int, high: int) -> Array | None:

@@ -48,7 +48,8 @@ class Table:
                 "parameters of equal models"
             )
         self.groups = groups  # held: an address does not keep its tensor alive
-        self.addresses = np.array([[t.data_ptr() for t in g] for g in groups], np.uint64)
+        addresses = [t.data_ptr() for group in groups for t in group]
+        self.addresses = np.array(addresses, np.uint64).reshape(len(groups), -1)
         self.sizes = np.array(sizes[0], np.int64)
         self.kind = KINDS[groups[0][0].dtype]
 

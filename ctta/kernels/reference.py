@@ -14,6 +14,7 @@ Tensors = Sequence[Tensor]
 Gradients = Sequence[Tensor | None]
 
 
+@torch.no_grad()
 def ema_(teacher: Tensors, student: Tensors, decays: Sequence[float]) -> None:
     """``teacher <- decay teacher + (1 - decay) student``."""
     for mine, theirs, decay in zip(teacher, student, decays, strict=True):
@@ -25,6 +26,7 @@ def moved_(mine: Tensor, theirs: Tensor, decay: float) -> Tensor:
     return mine.mul_(decay).add_(theirs.to(mine.dtype) * (1 - decay))
 
 
+@torch.no_grad()
 def restore_(parameters: Tensors, start: Tensors, draw: Draw) -> None:
     """Chosen elements go back to their start."""
     first = 0
@@ -34,12 +36,14 @@ def restore_(parameters: Tensors, start: Tensors, draw: Draw) -> None:
         first += parameter.numel()
 
 
+@torch.no_grad()
 def restore_where_(parameters: Tensors, start: Tensors, masks: Tensors) -> None:
     """Elements where a mask is true go back to their start."""
     for parameter, source, mask in zip(parameters, start, masks, strict=True):
         parameter.copy_(torch.where(mask, source, parameter))
 
 
+@torch.no_grad()
 def ema_restore_(
     teacher: Tensors, student: Tensors, start: Tensors, decays: Sequence[float], draw: Draw
 ) -> None:
@@ -48,6 +52,7 @@ def ema_restore_(
     restore_(student, start, draw)
 
 
+@torch.no_grad()
 def squared_quantile(gradients: Gradients, like: Tensors, level: float) -> Tensor:
     """The quantile of all squared gradients together."""
     squares = [square(g, p).flatten() for g, p in zip(gradients, like, strict=True)]
@@ -70,6 +75,7 @@ def square(gradient: Tensor | None, like: Tensor) -> Tensor:
     return torch.zeros_like(like) if gradient is None else gradient.square()
 
 
+@torch.no_grad()
 def fisher_restore_(
     teacher: Tensors,
     student: Tensors,
@@ -85,6 +91,7 @@ def fisher_restore_(
         theirs.copy_(torch.where(below, source, theirs))
 
 
+@torch.no_grad()
 def fisher_restore_twice_(
     teacher: Tensors,
     student: Tensors,
@@ -102,6 +109,7 @@ def fisher_restore_twice_(
         mine.copy_(torch.where(below, theirs, mine))
 
 
+@torch.no_grad()
 def masked_ema_(
     teacher: Tensors, student: Tensors, gradients: Gradients, threshold: Tensor, decay: float
 ) -> None:
@@ -111,6 +119,7 @@ def masked_ema_(
         mine.copy_(torch.where(below, moved_(mine.clone(), theirs, decay), mine))
 
 
+@torch.no_grad()
 def quadratic_prior_(
     gradients: Tensors, parameters: Tensors, mean: Tensors, weights: Tensors, scale: float
 ) -> Tensor:

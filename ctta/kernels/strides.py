@@ -12,7 +12,11 @@ Group = Sequence[Tensor | None]
 
 def contiguous(*groups: Group) -> bool:
     """Whether all tensors lie row by row."""
-    return all(t is None or t.is_contiguous() for group in groups for t in group)
+    for group in groups:  # a plain loop: on a small model this costs as much as an update
+        for t in group:
+            if not (t is None or t.is_contiguous()):
+                return False
+    return True
 
 
 def in_order_of_memory(*groups: Group) -> list[list[Any]]:
@@ -33,5 +37,5 @@ def as_one_layout(place: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]
     if first is None or contiguous(place):
         return place
     order = sorted(range(first.ndim), key=first.stride, reverse=True)
-    views = tuple(None if t is None else t.permute(order) for t in place)
+    views = tuple(None if t is None else t.detach().permute(order) for t in place)
     return views if contiguous(views) else place
