@@ -10,7 +10,8 @@ configs/tuned/digits_c.
 
 "operators" is the part of the overhead that no Python around them can avoid: the torch operators
 that a step runs beside the network (those of the losses, mostly), called once more, one after the
-other, without autograd. "hooks" is what the measurement itself costs, in a step that does nothing.
+other, with their arguments at hand; autograd takes down what it took down in the step.
+"hooks" is what the measurement itself costs, in a step that does nothing.
 """
 
 import argparse
@@ -118,11 +119,13 @@ def made(name: str, model: SourceModel, x: Tensor) -> Method:
 
 
 class Operators(TorchDispatchMode):
-    """Takes down the operators that run outside of what a stopwatch is put around."""
+    """Takes down the operators that run outside of what a stopwatch is put around, each with
+    whether autograd was on.
+    """
 
     def __init__(self, watch: Stopwatch) -> None:
         super().__init__()
-        self.watch, self.calls = watch, list[Callable[[], Any]]()
+        self.watch, self.calls = watch, list[tuple[bool, Callable[[], Any]]]()
 
     def __torch_dispatch__(
         self,
@@ -133,11 +136,10 @@ class Operators(TorchDispatchMode):
     ) -> Any:
         call = partial(operator, *args, **(kwargs or {}))
         if not self.watch.depth:
-            self.calls.append(call)
+            self.calls.append((torch.is_grad_enabled(), call))
         return call()
 
 
-@torch.no_grad()
 def operators_alone(method: Method, x: Tensor, rounds: int) -> float:
     """Seconds of the operators beside the network; the method is of no use afterwards."""
     watch = Stopwatch()
@@ -145,13 +147,16 @@ def operators_alone(method: Method, x: Tensor, rounds: int) -> float:
         method(x)
 
     def once() -> float:
-        method.model(x)  # the caches as a step finds them
+        with torch.no_grad():
+            method.model(x)  # the caches as a step finds them
         start = time.process_time()
-        for call in operators.calls:
+        for recording, call in operators.calls:
+            torch._C._set_grad_enabled(recording)
             call()
         return time.process_time() - start
 
-    return min(once() for _ in range(rounds))
+    with torch.enable_grad():  # as it is afterwards
+        return min(once() for _ in range(rounds))
 
 
 def step(method: Method, x: Tensor, rounds: int) -> dict[str, float]:

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.linalg import vector_norm
 
 from ctta.methods.base import Method
 from ctta.models.source import SourceModel
 from ctta.parts.arguments import count, flag, fraction, number
 from ctta.parts.augment import Augmentation
 from ctta.parts.batch_norm import norm_only
-from ctta.parts.losses import entropy, soft_likelihood_ratio, symmetric_cross_entropy
+from ctta.parts.losses import soft_likelihood_ratio, symmetric_cross_entropy
 from ctta.parts.optimizer import make_optimizer
 
 
@@ -73,17 +73,18 @@ class LikelihoodRatio(Method):
     @torch.enable_grad()
     def adapt(self, x: Tensor) -> Tensor:
         logits: Tensor = self.model(x)
-        probs = logits.detach().softmax(1)
-        weights, kept = self.weights(logits.detach(), probs)
-        decay = self.prob_ema_decay
-        self.class_probs_ema = decay * self.class_probs_ema + (1 - decay) * probs.mean(0)
+        plain = logits.detach()
+        probs = plain.softmax(1)
+        class_probs = probs.mean(0)
+        weights, kept = self.weights(plain, probs)
+        self.class_probs_ema = self.class_probs_ema.lerp(class_probs, 1 - self.prob_ema_decay)
         ratio = soft_likelihood_ratio(logits)
-        chosen = kept.nonzero()[:, 0]
-        loss = (weights * ratio)[chosen].sum() / self.nominal_batch_size
+        loss = (weights * kept) @ ratio / self.nominal_batch_size
         if self.consistency:
+            chosen = kept.nonzero()[:, 0]
             views: Tensor = self.model(self.augment(x.index_select(0, chosen)))
             distance = symmetric_cross_entropy(views, logits[chosen])  # both sides learn
-            loss = loss + (weights[chosen] * distance).sum() / self.nominal_batch_size
+            loss = loss + weights[chosen] @ distance / self.nominal_batch_size
             if self.observers:
                 every = torch.full_like(weights, torch.nan)
                 self.observe("sce", every.masked_scatter(kept, distance))
@@ -95,12 +96,12 @@ class LikelihoodRatio(Method):
         self.observe("slr", ratio)
         self.observe("kept", kept)
         self.observe("logits_raw", logits)
-        return logits * smoothed_prior(probs) if self.prior_correction else logits
+        return plain * smoothed_prior(class_probs, len(x)) if self.prior_correction else plain
 
     def weights(self, logits: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
         """Weights [B], and which samples are diverse enough to be kept [B]."""
-        diversity = to_unit_range(1 - F.cosine_similarity(self.class_probs_ema[None], probs))
-        certainty = to_unit_range(-entropy(logits))
+        diversity = to_unit_range(1 - cosine(probs, self.class_probs_ema))
+        certainty = to_unit_range((probs * logits.log_softmax(1)).sum(1))  # minus the entropy
         return (diversity * certainty / self.temperature).exp(), diversity >= diversity.mean()
 
     @abstractmethod
@@ -119,9 +120,13 @@ def to_unit_range(values: Tensor) -> Tensor:
     return (values - low) / (high - low).clamp_min(torch.finfo(values.dtype).tiny)
 
 
-def smoothed_prior(probs: Tensor) -> Tensor:
-    """The batch's mean probabilities [K], smoothed: ``(q + s) / (1 + s K)``."""
-    size, n_classes = probs.shape
-    prior = probs.mean(0)
+def cosine(rows: Tensor, row: Tensor) -> Tensor:
+    """Of the angles between probabilities [B,K] and [K], none of which is zero: [B]."""
+    return rows @ row / (vector_norm(rows, dim=1) * vector_norm(row))
+
+
+def smoothed_prior(prior: Tensor, size: int) -> Tensor:
+    """A batch's mean probabilities q [K], smoothed for its size: ``(q + s) / (1 + s K)``."""
+    n_classes = len(prior)
     smoothing = max(1 / size, 1 / n_classes) / prior.max()
     return (prior + smoothing) / (1 + smoothing * n_classes)

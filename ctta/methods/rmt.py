@@ -110,26 +110,26 @@ class RMT(Method):
         view_features, view_logits = self.model.features_and_logits(self.augment(x))
         with torch.no_grad():
             target: Tensor = self.teacher(x)
-        plain = symmetric_cross_entropy(logits, target).mean()
-        augmented = symmetric_cross_entropy(view_logits, target).mean()
+        distance = symmetric_cross_entropy(torch.stack([logits, view_logits]), target)
         contrast = self.contrast(features, view_features)
-        loss = self.target_weight * (plain + augmented) / 2 + self.contrastive_weight * contrast
+        loss = self.target_weight * distance.mean() + self.contrastive_weight * contrast
         if self.source_weight > 0:
             replay = self.replay()
             loss = loss + self.source_weight * replay
             self.observe("loss_ce_src", replay)
         self.update(loss)
         self.observe("loss", loss)
-        self.observe("loss_sce_plain", plain)
-        self.observe("loss_sce_aug", augmented)
+        if self.observers:
+            self.observe("loss_sce_plain", distance[0].mean())
+            self.observe("loss_sce_aug", distance[1].mean())
         self.observe("loss_contrastive", contrast)
         self.observe("student_logits", logits)
         self.observe("teacher_logits", target)
         return logits + target
 
     def contrast(self, features: Tensor, view_features: Tensor) -> Tensor:
-        """Nearest prototype, plain feature and augmented feature of each sample together."""
-        nearest = (F.normalize(features.detach()) @ F.normalize(self.prototypes).T).argmax(1)
+        """Nearest prototype by angle, plain and augmented feature of each sample together."""
+        nearest = (features.detach() @ F.normalize(self.prototypes).T).argmax(1)
         self.observe("nearest_prototype", nearest)
         views = torch.stack([self.prototypes[nearest], features, view_features], 1)
         return contrastive_loss(views, self.projector, self.temperature)

@@ -61,6 +61,7 @@ class RoTTA(Method):
         self.model.eval()
         trained = norm_affine(self.model)
         self.teacher = copy.deepcopy(self.model).requires_grad_(False)
+        self.model.train()  # it does nothing but learn
         self.weights = dict(self.model.named_parameters())
         self.teacher_weights = dict(self.teacher.named_parameters())
         self.optimizer = make_optimizer(trained.values(), optimizer)
@@ -82,6 +83,7 @@ class RoTTA(Method):
             self.n_seen += 1
             if self.n_seen % self.update_every == 0:
                 self.update()
+        self.memory.copy_images()
         return logits
 
     @torch.enable_grad()
@@ -89,7 +91,6 @@ class RoTTA(Method):
         """One step on the memory, weighted towards what came lately."""
         x = self.memory.images()
         weights = self.memory.age_weights().to(x)
-        self.model.train()
         self.teacher.train()
         with torch.no_grad():
             target = self.teacher(x)
@@ -98,7 +99,6 @@ class RoTTA(Method):
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         ema_(self.teacher_weights, self.weights, self.ema_decay)
-        self.model.eval()
         self.teacher.eval()
         self.observe("loss", loss)
 

@@ -16,7 +16,7 @@ class Item:
     """One stored sample.
 
     Attributes:
-        image: [C,H,W].
+        image: [C,H,W]; a part of its batch until `CategoryMemory.hold` has copied it.
         label: its pseudo-label.
         uncertainty: entropy of the prediction when it came.
         born: insertions before its own.
@@ -64,11 +64,20 @@ class CategoryMemory:
         return timely + self.uncertainty_weight * uncertainty / self.most_uncertain
 
     def add(self, image: Tensor, label: int, uncertainty: float) -> None:
-        """Insert a copy of one sample, if it is worth its place; all that is stored grows older."""
+        """Insert one sample, if it is worth its place; all that is stored grows older.
+
+        Its image is not copied: see `copy_images`.
+        """
         if self.has_room(label, self.score(0, uncertainty)):
-            item = Item(image.clone(), label, uncertainty, self.n_insertions)
-            self.by_class[label].append(item)
+            self.by_class[label].append(Item(image, label, uncertainty, self.n_insertions))
         self.n_insertions += 1
+
+    def copy_images(self) -> None:
+        """Let go of the batches that stored images are parts of, by one copy of them all."""
+        items = self.items()
+        if items:
+            for item, image in zip(items, self.images(), strict=True):
+                item.image = image
 
     def has_room(self, label: int, score: float) -> bool:
         """Whether a sample of that class and score gets in; makes room for it if need be."""

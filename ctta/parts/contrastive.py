@@ -22,8 +22,7 @@ def contrastive_loss(features: Tensor, projector: nn.Module, temperature: float)
     n_views = features.shape[1]
     z = F.normalize(projector(features.flatten(0, 1)))
     similarity = (z @ z.T / temperature).fill_diagonal_(-math.inf)
-    positives = similarity.gather(1, other_views(len(z), n_views, z.device))
-    return (similarity.logsumexp(1, keepdim=True) - positives).mean(1).mean()
+    return -similarity.log_softmax(1).gather(1, other_views(len(z), n_views, z.device)).mean()
 
 
 @lru_cache(maxsize=4)

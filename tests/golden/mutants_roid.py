@@ -111,7 +111,7 @@ MUTANTS = [
         ROID,
         replaced("soft_likelihood_ratio", lambda logits: soft_likelihood_ratio(logits * 1.001)),
     ),
-    Mutant("roid", "prior not smoothed", ROID, replaced("smoothed_prior", lambda p: p.mean(0))),
+    Mutant("roid", "prior not smoothed", ROID, replaced("smoothed_prior", lambda prior, _: prior)),
     Mutant("cmf", "variance reset", VarianceReset),
     Mutant("cmf", "hidden model stays", HiddenStays),
     Mutant("cmf", "student not held", StudentNotHeld),

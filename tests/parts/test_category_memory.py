@@ -137,3 +137,13 @@ def test_a_saved_memory_goes_on():
         made.add(torch.tensor(99), 2, 0.05)
     assert rows(first) == rows(second)
     assert torch.equal(first.images(), second.images())
+
+
+def test_copied_images_are_no_parts_of_their_batches():
+    made, batch = memory(), torch.arange(6.0).view(3, 2)
+    for image, label in zip(batch, (2, 0, 1), strict=True):
+        made.add(image, label, 0.1)
+    made.copy_images()
+    batch.zero_()
+    assert made.images().tolist() == [[2, 3], [4, 5], [0, 1]]
+    memory().copy_images()  # of none
