@@ -28,6 +28,7 @@ VARIANTS: dict[str, list[str]] = {
     "float32": [],
     "float32 again": [],
     "bfloat16": ["compute.dtype=bfloat16"],
+    "float16": ["compute.dtype=float16"],
     "channels_last": ["compute.channels_last=true"],
     "compile": ["compute.compile=true"],
     "2 threads": ["compute.threads=2"],

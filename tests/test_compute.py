@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from ctta.results.exclusive import RunWatch
+from ctta.results.identity import DECIDING, run_identity
 from ctta.results.result import Result
+from ctta.results.values import cuda_graph
 
 QUICK = ["dataset.n_images=32", "stream.batch_size=16", "dataset.corruptions=[fog,contrast]"]
 
@@ -101,3 +103,28 @@ def test_a_run_beside_another_is_marked(run, digits_cache):
     assert run("method=source").costs.exclusive is True
     with RunWatch(digits_cache):
         assert run("method=norm").costs.exclusive is False
+
+
+def test_graphs_are_refused_on_the_cpu(ctta):
+    status, _, err = ctta("run", *QUICK, "compute.device=cpu", "compute.cuda_graph=true")
+    assert status != 0
+    assert "Traceback" not in err
+    assert "compute.cuda_graph=false" in err
+
+
+@pytest.mark.parametrize(
+    ("other", "advice"),
+    [({"compile": True}, "compile=false"), ({"memory_mib": 9}, "memory_mib=null")],
+)
+def test_graphs_are_refused_beside_other_ways_to_run_a_forward(other, advice):
+    compute = {"cuda_graph": True, "compile": False, "memory_mib": None}
+    assert cuda_graph(compute, torch.device("cuda"))
+    with pytest.raises(ValueError, match=rf"compute\.{advice} or compute\.cuda_graph=false"):
+        cuda_graph({**compute, **other}, torch.device("cuda"))
+
+
+def test_without_graphs_a_run_keeps_the_name_that_it_had_before_they_were_there():
+    config = {key: {} for key in DECIDING}
+    named = [{**config, "compute": more} for more in ({}, {"cuda_graph": False})]
+    assert run_identity(named[0]) == run_identity(named[1])
+    assert run_identity(named[0]) != run_identity({**config, "compute": {"cuda_graph": True}})

@@ -122,7 +122,8 @@ def to_unit_range(values: Tensor) -> Tensor:
 
 def cosine(rows: Tensor, row: Tensor) -> Tensor:
     """Of the angles between probabilities [B,K] and [K], none of which is zero: [B]."""
-    return rows @ row / (vector_norm(rows, dim=1) * vector_norm(row))
+    lengths: Tensor = vector_norm(rows, dim=1) * vector_norm(row)
+    return rows @ row / lengths
 
 
 def smoothed_prior(prior: Tensor, size: int) -> Tensor:

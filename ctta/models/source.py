@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ctta.models.compiling import compiled_forward, is_compiling
+from ctta.models.graphs import current_graphs
 from ctta.models.pieces import Forward, current_pieces
 from ctta.models.stages import join, stages_of
 
@@ -142,17 +143,19 @@ class SourceModel(nn.Module):
     stages: Sequence[Sequence[str]]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """`forward`: in the `network_dtype`, compiled, in pieces, where these are asked for."""
+        """`forward`: in the `network_dtype`, compiled, in pieces or as a CUDA graph, where these
+        are asked for.
+        """
         (logits,) = self.computed(self.whole, x)
         return logits
 
     def computed(self, forward: Forward, x: Tensor) -> tuple[Tensor, ...]:
         """What ``forward`` makes of ``x``, the logits last, as a float32 network gives it."""
-        dtype, pieces = _network_dtype.get(), current_pieces()
+        dtype, special = _network_dtype.get(), current_pieces() or current_graphs()
         # Methods move weights between two forwards: kept casts of them would be stale.
         cast = dtype and torch.autocast(x.device.type, dtype, cache_enabled=False)
         with cast or nullcontext():
-            made = forward(x) if pieces is None else pieces(self, forward, x)
+            made = forward(x) if special is None else special(self, forward, x)
         if dtype is not None:
             made = tuple(part.float() for part in made)
         for listener in _listeners:

@@ -17,6 +17,8 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     """What of a configuration decides the numbers of a run."""
     values = {key: config[key] for key in DECIDING}
     values["compute"] = {k: v for k, v in config["compute"].items() if k != "prefetch"}
+    if not values["compute"].get("cuda_graph"):  # as before there was this key
+        values["compute"].pop("cuda_graph", None)
     # A run that goes on from a checkpoint has the bits of one that was not disturbed.
     values["online"] = {k: v for k, v in config["online"].items() if k != "checkpoint_every"}
     # Where the model's file lies: its content is among the versions.

@@ -17,6 +17,7 @@ from ctta.build import Config, build, optimizer_is_used
 from ctta.methods.base import Method
 from ctta.models.classes import keep_classes
 from ctta.models.compiling import compiling
+from ctta.models.graphs import replaying
 from ctta.models.pieces import in_pieces
 from ctta.models.source import ModelCard, SourceModel, network_dtype
 from ctta.online.checkpoint import CheckpointError
@@ -59,6 +60,7 @@ from ctta.results.values import (
     check_tracking,
     checkpoint_interval,
     chosen_device,
+    cuda_graph,
     known,
     speed,
     true_or_false,
@@ -95,6 +97,7 @@ class Experiment:
         self.reference_kernels = kernel_forms == "reference"
         self.channels_last = true_or_false(compute["channels_last"], "compute.channels_last")
         self.compile = true_or_false(compute["compile"], "compute.compile")
+        self.cuda_graph = cuda_graph(compute, self.device)
         self.prefetch = whole_number(compute["prefetch"], "compute.prefetch", at_least=0)
         self.memory_mib = compute["memory_mib"]
         if self.memory_mib is not None:
@@ -174,7 +177,11 @@ class Experiment:
         with store.log(folder, earlier, go_on=go_on), kernels.recorded() as kernels_ran:
             try:
                 store.begin(folder, self.config)
-                with compiling(self.compile), in_pieces(self.memory_mib):
+                with (
+                    compiling(self.compile),
+                    in_pieces(self.memory_mib),
+                    replaying(self.cuda_graph),
+                ):
                     before = self.clean_error(method)
                     with RunWatch(cache_dir(self.config["paths"]["cache"])) as watch:
                         trace = self.adapt(method, observers, unfinished, go_on, stop)

@@ -100,6 +100,29 @@ def chosen_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def cuda_graph(compute: Config, device: torch.device) -> bool:
+    """Whether forwards are replayed as CUDA graphs; older records do not say.
+
+    Raises:
+        ValueError: the device has no graphs, or another key changes how forwards run as well.
+    """
+    wanted = true_or_false(compute.get("cuda_graph", False), "compute.cuda_graph")
+    if not wanted:
+        return False
+    if device.type != "cuda":
+        raise ValueError(
+            f"compute.cuda_graph: expected a CUDA device, got {device.type}; "
+            "type compute.cuda_graph=false"
+        )
+    for key, off in (("compile", False), ("memory_mib", None)):
+        if compute[key] != off:
+            raise ValueError(
+                f"compute.cuda_graph: cannot be joined with compute.{key}; type "
+                f"compute.{key}={'false' if off is False else 'null'} or compute.cuda_graph=false"
+            )
+    return True
+
+
 def check_tracking(tracking: Config) -> None:
     """Refuse another tracker than wandb, and another mode than it has.
 
