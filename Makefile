@@ -78,8 +78,9 @@ bench-page: $(VENV)/.installed-dev  ## the leaderboard's page with 200 and 2,000
 	for rows in 200 2000; do \
 	  $(BIN)/python benchmarks/leaderboard_page.py --rows $$rows --json $(BENCH)/page-$$rows || exit 1; done
 
-bench-gpu: $(VENV)/.installed-test  ## the kernels on a CUDA device; needs the extra cuda12 or cuda13
+bench-gpu: $(VENV)/.installed-test  ## kernels and runs on a CUDA device; needs the extra cuda12 or cuda13
 	$(BIN)/python benchmarks/kernels_gpu.py --json $(BENCH)
+	$(BIN)/python benchmarks/compute.py --json $(BENCH)
 
 leaderboard: $(VENV)/.installed     ## the shipped entries checked, the table and the page made from them
 	$(BIN)/ctta leaderboard check

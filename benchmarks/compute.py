@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from timing import write
@@ -28,11 +29,14 @@ VARIANTS: dict[str, list[str]] = {
     "float32": [],
     "float32 again": [],
     "bfloat16": ["compute.dtype=bfloat16"],
-    "float16": ["compute.dtype=float16"],
     "channels_last": ["compute.channels_last=true"],
     "compile": ["compute.compile=true"],
     "2 threads": ["compute.threads=2"],
     "prefetch": ["compute.prefetch=2"],
+}
+DEVICE_ONLY = {  # the CPU has no graphs, and is slow in float16
+    "float16": ["compute.dtype=float16"],
+    "CUDA graphs": ["compute.cuda_graph=true"],
 }
 VIT_ONLY = {"memory 2 MiB": ["compute.memory_mib=2"]}  # needs a network without batch norm
 
@@ -82,6 +86,7 @@ def main() -> None:
     rows = []
     for model in ("digits_cnn", "digits_vit"):
         variants = VARIANTS | (VIT_ONLY if model == "digits_vit" else {})
+        variants |= DEVICE_ONLY if torch.cuda.is_available() else {}
         for method in options.methods:
             shared = [f"model={model}", f"method={method}", f"dataset.n_images={options.images}"]
             own = {name: [*shared, *more] for name, more in variants.items()}
