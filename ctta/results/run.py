@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,9 +25,10 @@ from ctta.online.checkpoint import CheckpointError
 from ctta.online.collapse import CollapseGuard
 from ctta.online.costs import flops_per_sample, peak_mib
 from ctta.online.loop import clean_error_pct, run_online
-from ctta.online.observers import Observer, Progress, WandbTracking
+from ctta.online.observers import Observer, Progress
 from ctta.online.stopping import StopSignals
 from ctta.online.trace import Trace
+from ctta.online.tracking import WandbTracking
 from ctta.online.window import Window
 from ctta.places import cache_dir, data_dir, runs_dir
 from ctta.results.artefacts import prepare
@@ -171,7 +174,16 @@ class Experiment:
         unfinished = Unfinished(folder, identity, record["environment"])
         go_on = unfinished.saved() and not self.config["force"]
         observers = self.observers(folder.name, store)
-        with store.log(folder, earlier, go_on=go_on), kernels.recorded() as kernels_ran:
+        tracking = self.tracking(folder, record)
+        if tracking is not None:
+            observers.append(tracking)
+        with (
+            store.log(folder, earlier, go_on=go_on),
+            kernels.recorded() as kernels_ran,
+            ExitStack() as at_the_end,
+        ):
+            for observer in observers:
+                at_the_end.callback(observer.close)
             try:
                 store.begin(folder, self.config)
                 with compiling(self.compile), in_pieces(self.memory_mib):
@@ -194,13 +206,19 @@ class Experiment:
                     raise
                 log_file = folder / "log.txt"
                 raise RunFailedError(f"{reason}; the traceback is in {log_file}") from error
-            finally:
-                for observer in observers:
-                    observer.close()
             outcome = finished(trace, clean, costs)
             result = Result(**record, **outcome, resumes=unfinished.resumes)
             store.keep(folder, result, trace)
             unfinished.remove()
+            if tracking is not None:
+                tracking.keep(
+                    {
+                        **result.metrics,
+                        "error_by_domain": result.error_by_domain,
+                        "costs": costs.model_dump(),
+                    },
+                    [folder / name for name in self.config["tracking"].get("artifact", [])],
+                )
             log.debug("finished: error %.2f %%", result.metrics["error_pct"])
         return result
 
@@ -341,23 +359,38 @@ class Experiment:
             return None
 
     def observers(self, title: str, store: RunStore) -> list[Observer]:
-        """Progress and tracking, as configured."""
+        """Progress, if that is configured, and the guard."""
         chosen: list[Observer] = []
         if self.config["progress"]:
             chosen.append(Progress(title))
         wrong = source_mistakes(store.root, self.config, self.stream.stream_sha256)
         chosen.append(CollapseGuard(stops=self.stops, source_wrong=wrong))
-        tracking = self.config["tracking"]
-        if tracking["name"] == "wandb":
-            chosen.append(
-                WandbTracking(
-                    self.config,
-                    project=tracking["project"],
-                    mode=tracking["mode"],
-                    folder=str(store.root),
-                )
-            )
         return chosen
+
+    def tracking(self, folder: Path, record: Mapping[str, Any]) -> WandbTracking | None:
+        """wandb, if that is configured; ``record``: what is known before the run."""
+        chosen, names = self.config["tracking"], self.config["names"]
+        if chosen["name"] != "wandb":
+            return None
+        kinds = [names[group] for group in ("method", "dataset", "stream", "model")]
+        known_by = {
+            "identity": record["identity"],
+            "method_version": record["method"].version,
+            "protocol_sha256": self.stream.protocol_sha256,
+            "stream_sha256": self.stream.stream_sha256,
+            "weights_sha256": record["model"]["weights_sha256"],
+            "environment": record["environment"],
+        }
+        return WandbTracking(
+            folder.name,
+            {**self.config, "record": known_by},
+            folder=folder.parent,
+            project=chosen["project"],
+            entity=chosen.get("entity"),
+            group=chosen.get("group") or "-".join(kinds),
+            tags=list(dict.fromkeys([*kinds, *chosen.get("tags", [])])),
+            mode=chosen["mode"],
+        )
 
 
 def for_classes(model: SourceModel, data: Any, names: Config) -> SourceModel:

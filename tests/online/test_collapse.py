@@ -99,8 +99,11 @@ def test_the_metric_is_that_of_every_window_counted_anew():
     assert found == pytest.approx(100 * n_found / len(sizes))
 
 
-def feed(guard, n=30, predicted=7):
-    guard.on_start(None, 0)
+EMPTY = trace_of(LABELS[:0].ravel(), LABELS[:0].ravel(), [])
+
+
+def feed(guard, n=30, predicted=7, so_far=EMPTY):
+    guard.on_start(None, so_far)
     logits = torch.eye(K)[[predicted] * B]
     for y in LABELS[:n]:
         label = torch.from_numpy(y)
@@ -117,6 +120,23 @@ def test_the_guard_says_it_once(caplog):
 def test_the_guard_stops():
     with pytest.raises(CollapsedError, match=f"batch {N_BATCHES - 1}.*guard.on_collapse=warn"):
         feed(CollapseGuard(stops=True))
+
+
+def test_a_run_that_goes_on_is_compared_with_the_source_model_from_there(caplog):
+    n = 10  # batches of an earlier process, all of which the source model got wrong
+    source_wrong = np.zeros((n + 30) * B, dtype=bool)
+    source_wrong[: n * B] = True
+    so_far = trace_of(LABELS[:n].ravel(), LABELS[:n].ravel(), [B] * n)
+    predictions = iter((LABELS[:30] + 1) % K)  # all wrong, of every class
+
+    class Wrong(CollapseGuard):
+        def on_batch(self, batch, logits):
+            super().on_batch(batch, torch.eye(K)[torch.from_numpy(next(predictions))])
+
+    with caplog.at_level(logging.WARNING, logger="ctta"):
+        feed(Wrong(stops=False, source_wrong=source_wrong), so_far=so_far)
+    (line,) = caplog.messages
+    assert f"collapsed by batch {n + N_BATCHES - 1}: error 100.0 %, without adapting 0.0 %" in line
 
 
 QUICK = ["dataset.corruptions=[contrast]", "dataset.n_images=200", "stream.batch_size=8"]
