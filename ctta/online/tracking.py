@@ -112,8 +112,8 @@ class WandbTracking:
         with nobody_to_ask():
             try:
                 # Without "allow", the run takes the place of what there is under its id.
-                resume = "allow" if goes_on and self.mode == "online" else None
-                self.run = begin(mode=self.mode, resume=resume)
+                goes_on = goes_on and self.mode == "online"
+                self.run = begin(mode=self.mode, resume="allow" if goes_on else None)
             except Exception as error:
                 if self.mode == "offline":
                     raise

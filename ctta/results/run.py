@@ -25,6 +25,7 @@ from ctta.online.checkpoint import CheckpointError
 from ctta.online.collapse import CollapseGuard
 from ctta.online.costs import flops_per_sample, peak_mib
 from ctta.online.loop import clean_error_pct, run_online
+from ctta.online.memory import shortage
 from ctta.online.observers import Observer, Progress
 from ctta.online.stopping import StopSignals
 from ctta.online.trace import Trace
@@ -186,6 +187,7 @@ class Experiment:
                 at_the_end.callback(observer.close)
             try:
                 store.begin(folder, self.config)
+                self.check_memory(method)
                 with compiling(self.compile), in_pieces(self.memory_mib):
                     before = self.clean_error(method)
                     with RunWatch(cache_dir(self.config["paths"]["cache"])) as watch:
@@ -315,6 +317,21 @@ class Experiment:
         for batch in self.stream.firsts():
             digest.update((batch.x * 255).round().to(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+    def check_memory(self, method: Method) -> None:
+        """Say that the memory may not suffice for a step; in pieces it does.
+
+        Raises:
+            ValueError: it cannot suffice.
+        """
+        if self.memory_mib is not None:
+            return
+        x = next(self.stream.firsts()).x
+        together = len(x) if self.window == 1 else self.window
+        shape = torch.Size([together, *x.shape[1:]])
+        text = shortage(method.model, shape, device=self.device, dtype=self.dtype)
+        if text is not None:
+            log.warning("%s", text)
 
     def clean_error(self, method: Method) -> float | None:
         """Error in % on the clean test images, through `predict`; None where there are none."""
