@@ -169,12 +169,14 @@ class Experiment:
         if done is not None:
             then, now = done.environment["commit"], commit()
             where = f", at commit {then}; this is {now}" if then != now else ""
+            if self.keep_logits and not done.config.get("trace", {}).get("logits"):
+                where += ", without the logits that trace.logits=true asks for"
             log.info("%s is finished already%s; --force runs it again", folder, where)
             return done
         record = self.record(identity, method, card.to_dict(), artefact)
         unfinished = Unfinished(folder, identity, record["environment"])
         go_on = unfinished.saved() and not self.config["force"]
-        observers = self.observers(folder.name, store)
+        observers = self.observers(folder.name, store, adapts=method.adapts)
         tracking = self.tracking(folder, record)
         if tracking is not None:
             observers.append(tracking)
@@ -375,13 +377,14 @@ class Experiment:
             log.debug("", exc_info=True)
             return None
 
-    def observers(self, title: str, store: RunStore) -> list[Observer]:
-        """Progress, if that is configured, and the guard."""
+    def observers(self, title: str, store: RunStore, *, adapts: bool) -> list[Observer]:
+        """Progress, if that is configured, and the guard of a method that ``adapts``."""
         chosen: list[Observer] = []
         if self.config["progress"]:
             chosen.append(Progress(title))
-        wrong = source_mistakes(store.root, self.config, self.stream.stream_sha256)
-        chosen.append(CollapseGuard(stops=self.stops, source_wrong=wrong))
+        if adapts:
+            wrong = source_mistakes(store.root, self.config, self.stream.stream_sha256)
+            chosen.append(CollapseGuard(stops=self.stops, source_wrong=wrong))
         return chosen
 
     def tracking(self, folder: Path, record: Mapping[str, Any]) -> WandbTracking | None:
