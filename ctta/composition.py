@@ -50,13 +50,13 @@ def for_each(
     from ctta import plugins
     from ctta.assets import asset_dir
     from ctta.places import runs_dir
-    from ctta.results.sweep import Outcome, Sweep
+    from ctta.results.sweep import SWEEPS, Outcome, Sweep
 
     plugins.extend_search_path()
     OmegaConf.register_new_resolver("ctta_groups", groups_for_help, replace=True)
     chosen = [a.partition("=")[2] for a in arguments if a.startswith("paths.runs=")]
     runs = runs_dir(chosen[-1] if chosen else None).resolve()
-    sweep = Sweep(runs / ".sweeps" / uuid4().hex)
+    sweep = Sweep(runs / SWEEPS / uuid4().hex)
 
     def task(composed: DictConfig) -> float:
         # An exception must not leave this function: Hydra would end the whole sweep, or print a

@@ -136,6 +136,9 @@ def test_dry_run_prints_hashes_and_builds_no_model(ctta, tmp_path, monkeypatch):
         (["model=timm"], ["model.name"]),
         (["tracking=wandb", "tracking.mode=sideways"], ["tracking.mode", "offline", "sideways"]),
         (["tracking.name=wandb"], ["tracking.name", "tracking=wandb"]),
+        (["tracking=wandb", "tracking.tags=mine"], ["tracking.tags", "'mine'", "[first,second]"]),
+        (["tracking=wandb", "tracking.artifact=[model.pt]"], ["tracking.artifact", "model.pt"]),
+        (["tracking=wandb", "tracking.group=[a]"], ["tracking.group", "['a']"]),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,
 )

@@ -125,7 +125,8 @@ def test_mistakes_are_one_line(ctta, arguments, words):
 def test_the_list_shows_what_is_known_of_each_number(ctta):
     status, out, _ = ctta("reproduce", "list", "--benchmark", "cifar10_c")
     assert status == 0
-    (line,) = [n for n in out.splitlines() if "cotta/cifar10_c/continual " in n and "16.2" in n]
+    (line,) = [n for n in out.splitlines() if "cotta/cifar10_c/continual\t" in n and "16.2" in n]
+    assert line.count("\t") == out.splitlines()[0].count("\t") == 6
     for words in ("continual", "WideResNet-28-10", "16.2 ± 0.1", "Table 2", "primary"):
         assert words in line
     _, out, _ = ctta("reproduce", "list", "--json")

@@ -34,6 +34,10 @@ def main(arguments: Sequence[str]) -> int:
         for entry in entries or catalogue.ENTRIES:
             console.print(described(entry, root), highlight=False, markup=False)
         return 0
+    if chosen.action == "verify" and not entries:
+        entries = [entry for entry in catalogue.ENTRIES if present(entry, root)]
+        if not entries:
+            raise ValueError(f"no data set is in {root}; type 'ctta data list', or give --root")
     if chosen.action == "path":
         folder = root / entries[0].folder
         console.print(str(folder), highlight=False, markup=False)
@@ -68,14 +72,14 @@ def parser() -> argparse.ArgumentParser:
     for action, text in {
         "list": "what there is, with licence and terms",
         "download": "get, check and unpack what is missing",
-        "verify": "compare what is there with the published checksums",
+        "verify": "compare what is there with the published checksums; all of it, without a name",
         "path": "where a data set lies, or would",
     }.items():
         own = actions.add_parser(action, help=text, description=text)
         if action == "path":
             own.add_argument("name", help="of a data set")
         else:
-            own.add_argument("names", nargs="*" if action == "list" else "+", metavar="name")
+            own.add_argument("names", nargs="+" if action == "download" else "*", metavar="name")
         own.add_argument("--root", type=Path, help="folder of all data sets")
         if action == "download":
             own.add_argument("--only", nargs="+", default=[], metavar="file", help="not all files")
@@ -84,11 +88,16 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
+def present(entry: catalogue.Entry, root: Path) -> list[catalogue.File]:
+    """The files of an entry of which something is there."""
+    shelf = Shelf(entry, root)
+    return [f for f in entry.files if any(target.exists() for target in shelf.targets(f))]
+
+
 def described(entry: catalogue.Entry, root: Path) -> str:
     """An entry in a few lines."""
-    shelf = Shelf(entry, root)
-    present = [f for f in entry.files if any(t.exists() for t in shelf.targets(f))]
-    here = f"{len(present)} of {len(entry.files)} files here, {STATES[verified(entry.name, root)]}"
+    there = present(entry, root)
+    here = f"{len(there)} of {len(entry.files)} files here, {STATES[verified(entry.name, root)]}"
     sizes = [file.size for file in entry.files]
     size = gib(sum(s for s in sizes if s)) + ("" if all(sizes) else " and what is not published")
     lines = {
@@ -98,7 +107,7 @@ def described(entry: catalogue.Entry, root: Path) -> str:
         "licence": entry.licence,
         "terms": entry.terms,
         "page": entry.page,
-        "here": here if present else "no",
+        "here": here if there else "no",
     }
     if entry.by_hand:
         lines["login"] = entry.by_hand.format(folder=root / entry.folder)

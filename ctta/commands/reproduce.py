@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from ctta.composition import experiment, for_each
 
-MAX_WIDTH = 1000
+COLUMNS = ("name", "setting", "architecture", "metric", "number", "source", "evidence")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -72,16 +73,22 @@ def listed(arguments: Sequence[str]) -> int:
         values = [{"name": row.name, **row.model_dump(exclude_none=True)} for row in rows]
         Console(soft_wrap=True).print(json.dumps(values, indent=1), markup=False, highlight=False)
         return 0
-    table = Table()
-    for column in ("name", "setting", "architecture", "metric", "number", "source", "evidence"):
-        table.add_column(column, justify="right" if column == "number" else "left", no_wrap=True)
+    lines = []
     for row in rows:
         number = f"{row.value:g}" + (f" ± {row.std:g}" if row.std else "")
         source = f"{row.source}, {row.table}"
-        table.add_row(
-            row.name, row.setting, row.architecture, row.metric, number, source, row.evidence
+        lines.append(
+            (row.name, row.setting, row.architecture, row.metric, number, source, row.evidence)
         )
-    console = Console()
-    console.width = max(console.width, MAX_WIDTH if not console.is_terminal else 0)
-    console.print(table)
+    console = Console(soft_wrap=True)
+    if not console.is_terminal:  # for cut, grep and spreadsheets
+        for line in (COLUMNS, *lines):
+            sys.stdout.write("\t".join(map(str, line)) + "\n")
+        return 0
+    table = Table()
+    for column in COLUMNS:
+        table.add_column(column, justify="right" if column == "number" else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
+    console.print(table, soft_wrap=False)
     return 0

@@ -147,12 +147,11 @@ def corrupted(
         test = cifar.clean(base, data_root, "test")
         train = partial(cifar.clean, base, data_root, "train")
     elif base == "imagenet":
+        folder = catalogue.folder(base, root) / "val"
+        if not folder.is_dir():
+            raise ValueError(f"{folder}: no such folder; {catalogue.entry(base).remedy()}")
         found = imagenet_test(data_root, workers=workers)
-        if found is None:
-            entry = catalogue.entry(base)
-            raise ValueError(
-                f"{catalogue.folder(base, root) / 'val'}: no such folder; {entry.remedy()}"
-            )
+        assert found is not None
         test, train = found, partial(imagenet_train, data_root, workers=workers)
     else:
         folder = Path(base).expanduser()

@@ -87,6 +87,7 @@ class Method(ABC, metaclass=MethodType):
 
     paper: ClassVar[str]
     version: ClassVar[int]
+    adapts: ClassVar[bool] = True  # False: answers every batch as if it was the first
     uses_source_data: bool = False  # an instance may say otherwise than its class
     # Arguments that the artefact depends on; None: all of them.
     artefact_depends_on: ClassVar[tuple[str, ...] | None] = None

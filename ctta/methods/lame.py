@@ -38,6 +38,7 @@ class LAME(Method):
 
     paper = "arXiv 2201.05718"
     version = 1
+    adapts = False
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ class Source(Method):
 
     paper = "none"
     version = 1
+    adapts = False
 
     def __init__(self, model: SourceModel, **shared: Any) -> None:
         super().__init__(model, **shared)

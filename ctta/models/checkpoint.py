@@ -44,7 +44,7 @@ def read_weights(path: Path) -> Weights:
             no named tensors; one line, which says what to do.
     """
     if not path.is_file():
-        raise ValueError(f"{path} cannot be loaded: no such file")
+        raise ValueError(f"{path} cannot be loaded: no such file; type model.weights=FILE")
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator
-from itertools import chain, islice
-from typing import Any
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ctta.online.trace import Trace, in_pieces
+from ctta.online.trace import Trace, values
 from ctta.streams.stream import Batch, Stream
 
 log = logging.getLogger("ctta")
@@ -99,11 +97,6 @@ def collapsed_pct(trace: Trace) -> float:
     return 100 * n_found / len(trace.batches["batch_size"])
 
 
-def values(column: NDArray[np.integer[Any]]) -> Iterator[int]:
-    """One by one, of a column that may be a mapped file."""
-    return chain.from_iterable(part.tolist() for part in in_pieces(column))
-
-
 class CollapseGuard:
     """An observer that says when a collapse begins, and stops the run if that is asked for.
 
@@ -116,10 +109,10 @@ class CollapseGuard:
         self.stops, self.source_wrong = stops, source_wrong
         self.said = False
 
-    def on_start(self, stream: Stream, first_batch: int) -> None:
-        """Begin; a run that goes on in the middle is not compared with the source model."""
-        self.number = first_batch
-        self.watch = CollapseWatch(None if first_batch else self.source_wrong)
+    def on_start(self, stream: Stream, so_far: Trace) -> None:
+        """Begin, after the samples of an earlier process."""
+        self.number = so_far.n_batches
+        self.watch = CollapseWatch(self.source_wrong, len(so_far))
 
     def on_batch(self, batch: Batch, logits: Tensor) -> None:
         """Judge.

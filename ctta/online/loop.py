@@ -95,8 +95,9 @@ def run_online(
     with global_generators(derive(0, "dropout")), writer, ahead as batches, saver:
         if state:
             set_generators(state["generators"], device)
+        so_far = writer.trace()
         for observer in observers:
-            observer.on_start(stream, start)
+            observer.on_start(stream, so_far)
         began = now(device)
         for number, batch in enumerate(batches, start):
             x = batch.x.to(device)

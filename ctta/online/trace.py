@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -71,6 +72,11 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.samples["label"])
+
+    @property
+    def n_batches(self) -> int:
+        """How many batches it has."""
+        return len(self.batches["batch_size"])
 
     def sha256(self) -> str:
         """Hash of the sample rows and the domain names; times and counts are not in it."""
@@ -227,7 +233,8 @@ class TraceWriter:
                 return np.empty(0, self.kinds[name])
             return np.memmap(self.folder / name, self.kinds[name], mode="r")
 
-        logits = mapped("logits").reshape(-1, self.n_classes) if "logits" in self.kinds else None
+        shape = (self.n_samples, self.n_classes)
+        logits = mapped("logits").reshape(shape) if "logits" in self.kinds else None
         samples, batches = mapped("samples"), mapped("batches")
         return Trace(
             {name: samples[name] for name in SAMPLE_COLUMNS},
@@ -279,6 +286,11 @@ def in_pieces(column: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield column[first : first + rows]
         if file is not None and hasattr(mmap, "MADV_DONTNEED"):
             file.madvise(mmap.MADV_DONTNEED)
+
+
+def values(column: NDArray[np.integer[Any]]) -> Iterator[int]:
+    """One by one, of a column that may be a mapped file."""
+    return chain.from_iterable(part.tolist() for part in in_pieces(column))
 
 
 def save_array(file: IO[bytes], array: NDArray[Any]) -> None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ctta.locks import held
 from ctta.results.index import CHECKPOINT, CONFIG, RECORD, Run
+from ctta.results.sweep import SWEEPS
+
+SECONDS_QUIET = 24 * 3600.0  # a sweep is between two runs for less
 
 
 def leftovers(root: Path, runs: Sequence[Run]) -> list[Path]:
-    """Half-written files, checkpoints of finished runs, and folders with nothing but a log."""
+    """Half-written files, checkpoints of finished runs, folders with nothing but a log, and the
+    outcomes of sweeps that were killed.
+    """
     found: list[Path] = []
     for run in runs:
         folder = root / run.folder
@@ -26,7 +33,15 @@ def leftovers(root: Path, runs: Sequence[Run]) -> list[Path]:
                 found.append(folder / CHECKPOINT)
             else:
                 found += sorted((folder / CHECKPOINT).glob(".*"))
+    if not any(run.status == "running" or held(root / run.folder) for run in runs):
+        found += [sweep for sweep in sorted((root / SWEEPS).glob("*")) if quiet(sweep)]
     return found
+
+
+def quiet(folder: Path) -> bool:
+    """Whether nothing has been written there for `SECONDS_QUIET`."""
+    times = [path.lstat().st_mtime for path in (folder, *folder.rglob("*"))]
+    return time.time() - max(times) > SECONDS_QUIET
 
 
 def n_bytes(path: Path) -> int:
@@ -39,5 +54,8 @@ def remove(path: Path) -> None:
     """Take a file or a folder away."""
     if path.is_dir():
         shutil.rmtree(path)
+        if path.parent.name == SWEEPS:
+            with suppress(OSError):  # others are there
+                path.parent.rmdir()
     else:
         path.unlink(missing_ok=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,9 +26,11 @@ from ctta.online.checkpoint import CheckpointError
 from ctta.online.collapse import CollapseGuard
 from ctta.online.costs import flops_per_sample, peak_mib
 from ctta.online.loop import clean_error_pct, run_online
-from ctta.online.observers import Observer, Progress, WandbTracking
+from ctta.online.memory import shortage
+from ctta.online.observers import Observer, Progress
 from ctta.online.stopping import StopSignals
 from ctta.online.trace import Trace
+from ctta.online.tracking import WandbTracking
 from ctta.online.window import Window
 from ctta.places import cache_dir, data_dir, runs_dir
 from ctta.results.artefacts import prepare
@@ -168,15 +172,27 @@ class Experiment:
         if done is not None:
             then, now = done.environment["commit"], commit()
             where = f", at commit {then}; this is {now}" if then != now else ""
+            if self.keep_logits and not done.config.get("trace", {}).get("logits"):
+                where += ", without the logits that trace.logits=true asks for"
             log.info("%s is finished already%s; --force runs it again", folder, where)
             return done
         record = self.record(identity, method, card.to_dict(), artefact)
         unfinished = Unfinished(folder, identity, record["environment"])
         go_on = unfinished.saved() and not self.config["force"]
-        observers = self.observers(folder.name, store)
-        with store.log(folder, earlier, go_on=go_on), kernels.recorded() as kernels_ran:
+        observers = self.observers(folder.name, store, adapts=method.adapts)
+        tracking = self.tracking(folder, record)
+        if tracking is not None:
+            observers.append(tracking)
+        with (
+            store.log(folder, earlier, go_on=go_on),
+            kernels.recorded() as kernels_ran,
+            ExitStack() as at_the_end,
+        ):
+            for observer in observers:
+                at_the_end.callback(observer.close)
             try:
                 store.begin(folder, self.config)
+                self.check_memory(method)
                 with (
                     compiling(self.compile),
                     in_pieces(self.memory_mib),
@@ -201,13 +217,19 @@ class Experiment:
                     raise
                 log_file = folder / "log.txt"
                 raise RunFailedError(f"{reason}; the traceback is in {log_file}") from error
-            finally:
-                for observer in observers:
-                    observer.close()
             outcome = finished(trace, clean, costs)
             result = Result(**record, **outcome, resumes=unfinished.resumes)
             store.keep(folder, result, trace)
             unfinished.remove()
+            if tracking is not None:
+                tracking.keep(
+                    {
+                        **result.metrics,
+                        "error_by_domain": result.error_by_domain,
+                        "costs": costs.model_dump(),
+                    },
+                    [folder / name for name in self.config["tracking"].get("artifact", [])],
+                )
             log.debug("finished: error %.2f %%", result.metrics["error_pct"])
         return result
 
@@ -305,6 +327,21 @@ class Experiment:
             digest.update((batch.x * 255).round().to(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
+    def check_memory(self, method: Method) -> None:
+        """Say that the memory may not suffice for a step; in pieces it does.
+
+        Raises:
+            ValueError: it cannot suffice.
+        """
+        if self.memory_mib is not None:
+            return
+        x = next(self.stream.firsts()).x
+        together = len(x) if self.window == 1 else self.window
+        shape = torch.Size([together, *x.shape[1:]])
+        text = shortage(method.model, shape, device=self.device, dtype=self.dtype)
+        if text is not None:
+            log.warning("%s", text)
+
     def clean_error(self, method: Method) -> float | None:
         """Error in % on the clean test images, through `predict`; None where there are none."""
         clean = self.data.clean_test()
@@ -347,24 +384,40 @@ class Experiment:
             log.debug("", exc_info=True)
             return None
 
-    def observers(self, title: str, store: RunStore) -> list[Observer]:
-        """Progress and tracking, as configured."""
+    def observers(self, title: str, store: RunStore, *, adapts: bool) -> list[Observer]:
+        """Progress, if that is configured, and the guard of a method that ``adapts``."""
         chosen: list[Observer] = []
         if self.config["progress"]:
             chosen.append(Progress(title))
-        wrong = source_mistakes(store.root, self.config, self.stream.stream_sha256)
-        chosen.append(CollapseGuard(stops=self.stops, source_wrong=wrong))
-        tracking = self.config["tracking"]
-        if tracking["name"] == "wandb":
-            chosen.append(
-                WandbTracking(
-                    self.config,
-                    project=tracking["project"],
-                    mode=tracking["mode"],
-                    folder=str(store.root),
-                )
-            )
+        if adapts:
+            wrong = source_mistakes(store.root, self.config, self.stream.stream_sha256)
+            chosen.append(CollapseGuard(stops=self.stops, source_wrong=wrong))
         return chosen
+
+    def tracking(self, folder: Path, record: Mapping[str, Any]) -> WandbTracking | None:
+        """wandb, if that is configured; ``record``: what is known before the run."""
+        chosen, names = self.config["tracking"], self.config["names"]
+        if chosen["name"] != "wandb":
+            return None
+        kinds = [names[group] for group in ("method", "dataset", "stream", "model")]
+        known_by = {
+            "identity": record["identity"],
+            "method_version": record["method"].version,
+            "protocol_sha256": self.stream.protocol_sha256,
+            "stream_sha256": self.stream.stream_sha256,
+            "weights_sha256": record["model"]["weights_sha256"],
+            "environment": record["environment"],
+        }
+        return WandbTracking(
+            folder.name,
+            {**self.config, "record": known_by},
+            folder=folder.parent,
+            project=chosen["project"],
+            entity=chosen.get("entity"),
+            group=chosen.get("group") or "-".join(kinds),
+            tags=list(dict.fromkeys([*kinds, *chosen.get("tags", [])])),
+            mode=chosen["mode"],
+        )
 
 
 def for_classes(model: SourceModel, data: Any, names: Config) -> SourceModel:

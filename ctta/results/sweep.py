@@ -13,6 +13,7 @@ from pathlib import Path
 from ctta.places import saving, writable
 from ctta.results.result import write_text
 
+SWEEPS = ".sweeps"  # in the store, a folder for every sweep that is under way
 ENDED_UNSAID = "ended without a word: it was killed, or its machine stopped"
 
 

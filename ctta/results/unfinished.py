@@ -105,11 +105,11 @@ class Unfinished:
 
     # --- as an observer ------------------------------------------------------------------------
 
-    def on_start(self, stream: Stream, first_batch: int) -> None:
+    def on_start(self, stream: Stream, so_far: Trace) -> None:
         """Of a run that goes on: say from where, and how much of it is run again."""
         if not self.saved():
             return
-        reached = batches_reached(self.folder)
+        first_batch, reached = so_far.n_batches, batches_reached(self.folder)
         again = None if reached is None else max(reached - first_batch, 0)
         log.info(
             "goes on after batch %d of %d; batches run again: %s",

@@ -8,10 +8,11 @@ from typing import Any, get_args
 import torch
 
 from ctta.build import Config
-from ctta.online.observers import Mode
 from ctta.online.resume import interval
 from ctta.online.speed import StepCost
+from ctta.online.tracking import Mode
 
+TRACKED_FILES = ("result.json", "config.yaml", "trace.npz", "log.txt")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -124,7 +125,7 @@ def cuda_graph(compute: Config, device: torch.device) -> bool:
 
 
 def check_tracking(tracking: Config) -> None:
-    """Refuse another tracker than wandb, and another mode than it has.
+    """Refuse another tracker than wandb, and values that it would not take.
 
     Raises:
         ValueError: a value that does not fit.
@@ -135,3 +136,21 @@ def check_tracking(tracking: Config) -> None:
     if tracking.get("mode", modes[0]) not in modes:
         expected = " or ".join(modes)
         raise ValueError(f"tracking.mode: expected {expected}, got {tracking['mode']!r}")
+    for key in ("project", "entity", "group"):
+        value = tracking.get(key)
+        if value is not None and (not isinstance(value, str) or not 0 < len(value) <= 128):
+            raise ValueError(
+                f"tracking.{key}: expected a name of at most 128 letters, got {value!r}"
+            )
+    tags = tracking.get("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(t, str) and 0 < len(t) <= 64 for t in tags):
+        raise ValueError(
+            f"tracking.tags: expected names of at most 64 letters, got {tags!r}; type "
+            "tracking.tags=[first,second]"
+        )
+    files = tracking.get("artifact", [])
+    if not isinstance(files, list) or not set(files) <= set(TRACKED_FILES):
+        raise ValueError(
+            f"tracking.artifact: expected some of {', '.join(TRACKED_FILES)}, got {files!r}; type "
+            "tracking.artifact=[result.json]"
+        )

@@ -5,10 +5,12 @@ import json
 import os
 import shutil
 import signal
+import time
 
 import pytest
 
 from ctta.methods.norm import Norm
+from ctta.online.trace import Trace
 
 QUICK = ["dataset.n_images=32", "stream.batch_size=16", "dataset.corruptions=[fog,contrast]"]
 QUICK += ["progress=false"]
@@ -158,6 +160,39 @@ def test_leftovers_are_said_and_removed_when_told_to(ctta, store):
     ctta("runs", "gc", "status=failed", "--delete")
     assert not norm.exists()
     assert listed(ctta) == {"source": "finished", "tent": "finished"}
+
+
+def test_logits_that_a_finished_run_did_not_keep_are_said(ctta, store):
+    asked = ["run", "method=tent", "trace.logits=true", *QUICK]
+    said = "without the logits that trace.logits=true asks for; --force runs it again"
+    for arguments, missing in ((asked, True), ([*asked, "--force"], False), (asked, False)):
+        status, _, err = ctta(*arguments)
+        assert (status, said in " ".join(err.split())) == (0, missing)
+    assert Trace.load(next(store.glob("tent-*/trace.npz"))).logits.shape == (64, 10)
+
+
+def test_outcomes_of_sweeps_that_were_killed_are_leftovers(ctta, store):
+    old, new = store / ".sweeps" / "old", store / ".sweeps" / "new"
+    two_days_ago = time.time() - 2 * 24 * 3600
+    for sweep in (old, new):
+        sweep.mkdir(parents=True)
+        (sweep / "0.json").write_text("{}")
+    os.utime(old / "0.json", (two_days_ago, two_days_ago))
+    assert ctta("runs", "gc")[1] == "0 found, 0.0 MB\n"  # the folder itself is new
+    os.utime(old, (two_days_ago, two_days_ago))
+    with next(store.glob("tent-*/log.txt")).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # a run, perhaps of that sweep
+        assert ctta("runs", "gc")[1] == "0 found, 0.0 MB\n"
+    assert ctta("runs", "gc")[1].splitlines() == [
+        "would go: .sweeps/old, 0.0 MB",
+        "1 found, 0.0 MB; --delete removes them",
+    ]
+    assert "removed: .sweeps/old" in ctta("runs", "gc", "--delete")[1]
+    assert [path.name for path in (store / ".sweeps").iterdir()] == ["new"]
+    for path in (new / "0.json", new):
+        os.utime(path, (two_days_ago, two_days_ago))
+    ctta("runs", "gc", "--delete")
+    assert not (store / ".sweeps").exists()
 
 
 def difference(ctta, store, a, b):

@@ -778,6 +778,8 @@ def test_download_verify_and_path_from_the_command_line(miniatures, ctta, tmp_pa
     assert ctta("data", "path", "imagenet_a")[0] == 0
     status, out, _ = ctta("data", "verify", "imagenet_a", "imagenet_ids")
     assert (status, out.count(": verified: 1 files")) == (0, 2)
+    all_of_it = ctta("data", "verify")
+    assert (all_of_it[0], sorted(all_of_it[1].splitlines())) == (0, sorted(out.splitlines()))
     assert "1 of 1 files here, verified" in ctta("data", "list", "imagenet_a")[1]
     elsewhere = str(tmp_path / "elsewhere")
     assert ctta("data", "path", "imagenet_a", "--root", elsewhere)[0] == 1
@@ -792,6 +794,8 @@ def test_download_verify_and_path_from_the_command_line(miniatures, ctta, tmp_pa
         (["download", "imagenet"], "put ILSVRC2012_img_val.tar, ILSVRC2012_devkit_t12.tar.gz and"),
         (["download", "imagenet"], "expected there: val/<wnid>/ILSVRC2012_val_*.JPEG"),
         (["download", "cifar10_c", "--offline"], "CIFAR-10-C.tar: no such file, and there is no"),
+        (["verify"], "no data set is in"),
+        (["verify"], "type 'ctta data list', or give --root"),
         ([], "required: action"),
         (["download"], "required: name"),
     ],

@@ -132,7 +132,7 @@ def test_a_model_with_too_few_classes_is_refused(ctta, monkeypatch, root):
         ("corrupted", {"base": "imagenet"}, "imagenet"),
     ],
 )
-def test_a_missing_root_is_one_line_with_the_remedy(tmp_path, name, more, folder):
+def test_a_missing_root_is_one_line_with_the_remedy(tmp_path, caplog, name, more, folder):
     node = yaml.safe_load((asset_dir("configs") / "dataset" / f"{name}.yaml").read_text("utf-8"))
     node |= {key: value.format(root=tmp_path) for key, value in more.items()}
     with pytest.raises(ValueError) as raised:
@@ -142,6 +142,7 @@ def test_a_missing_root_is_one_line_with_the_remedy(tmp_path, name, more, folder
     assert any(w in message for w in ("type 'ctta data download ", "get it from http", "give "))
     assert any(w in message for w in ("CTTA_DATA", "dataset.root", "dataset.shards"))
     assert "\n" not in message
+    assert not caplog.messages  # nothing of forgetting where there is no data set
 
 
 def test_a_folder_without_labels_is_refused(ctta, monkeypatch, root):

@@ -57,7 +57,7 @@ def test_a_damaged_file_is_one_line(tmp_path, suffix, kept):
 
 
 def test_no_file_and_a_text_file_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"absent\.pt cannot be loaded: no such file"):
+    with pytest.raises(ValueError, match=r"absent\.pt cannot be loaded: no such file; type model"):
         read_weights(tmp_path / "absent.pt")
     page = tmp_path / "w.pt"
     page.write_text("<!DOCTYPE html><title>Google Drive - Virus scan warning</title>")

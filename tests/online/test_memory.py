@@ -41,7 +41,7 @@ class Resident:
     The peak of the process is set back there: what was taken before, and given back, hides nothing.
     """
 
-    def on_start(self, stream, first_batch):
+    def on_start(self, stream, so_far):
         self.n_batches = 0
 
     def on_batch(self, batch, logits):

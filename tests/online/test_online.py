@@ -361,3 +361,58 @@ def test_progress_prints_plain_lines_off_a_terminal_and_a_bar_on_one():
         run_online(METHODS["source"](), stream(), observers=[Progress("mine", console)])
         assert "mine: 8/8, error" in text.getvalue()
         assert ("\x1b" in text.getvalue()) == terminal
+
+
+@pytest.mark.parametrize("keep_logits", [False, True])
+def test_progress_goes_on_with_the_error_of_the_process_before(tmp_path, monkeypatch, keep_logits):
+    import io
+
+    from rich.console import Console
+
+    monkeypatch.setattr("ctta.online.observers.SECONDS_BETWEEN_LINES", -1)
+    lines = {}
+    for resume_from in (None, tmp_path):
+        console = Console(file=io.StringIO(), width=100)
+        trace = run_online(
+            METHODS["tent"](),
+            stream(),
+            observers=[Progress("t", console)],
+            keep_logits=keep_logits,
+            checkpoint=None if resume_from else tmp_path,
+            checkpoint_every=None if resume_from else 3,
+            resume_from=resume_from,
+        )
+        lines[resume_from] = console.file.getvalue().splitlines()
+    wrong = trace.samples["label"] != trace.samples["prediction"]
+    ends = trace.batches["batch_size"].cumsum()
+    assert lines[None] == [
+        *(f"t: {n}/8, error {100 * wrong[:end].mean():.1f} %" for n, end in enumerate(ends, 1)),
+        f"t: 8/8, error {100 * wrong.mean():.1f} %",
+    ]
+    assert lines[tmp_path] == lines[None][6:]
+
+
+def test_the_bar_of_a_resumed_run_starts_where_the_other_ended():
+    import io
+
+    from rich.console import Console
+
+    clock = iter(range(1000))
+    watch = Progress("t", Console(file=io.StringIO(), force_terminal=True, width=100))
+    watch.bar.get_time = lambda: float(next(clock))
+    trace = run_online(METHODS["source"](), stream())
+    half = Trace(
+        {name: column[:14] for name, column in trace.samples.items()},
+        {name: column[:4] for name, column in trace.batches.items()},
+        trace.domain_names,
+        4,
+    )
+    watch.on_start(stream(), half)
+    (task,) = watch.bar.tasks
+    assert (task.completed, task.total) == (4, 8)
+    assert task.fields["error"] == 100 * half.n_wrong() / 14
+    for batch in list(stream())[4:7]:
+        watch.on_batch(batch, torch.zeros(len(batch.y), 4))
+    # One batch is left: the time of about one, not of the four that this process did not run.
+    assert 0 < task.time_remaining <= 1.5 * (task.elapsed / 3)
+    watch.close()
