@@ -1,6 +1,6 @@
 """What stands in for wandb's server: it takes runs and rows, keeps them, and can fall silent.
 
-The queries are those that wandb 0.31 sends for a run; the answers have what it reads of them.
+The queries are those that wandb 0.29 to 0.31 send for a run; the answers have what it reads.
 """
 
 import gzip
