@@ -330,6 +330,7 @@ class SlurmSweep:
         A task that is not in the queue twice in a row has ended, whatever its runs noted: the first
         time, its last words may still be on their way through the file system.
         """
+        os.utime(self.folder)  # while tasks wait in the queue, nobody writes there
         here = [task for task in tasks if task.job in self.jobs]
         missing = set(range(self.n_submitted)) - {self.jobs[t.job] + t.number for t in here}
         ended = {outcome.number for outcome in self.sweep.outcomes() if outcome.status != "running"}
