@@ -8,7 +8,7 @@ LOWEST_VENV ?= .venv-lowest
 # Tests side by side, one process a core; each that is idle takes over from the others.
 WORKERS ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test lowest lint types golden mutants kill-test browser bench bench-page bench-gpu package leaderboard clean
+.PHONY: demo test lowest lint types golden mutants kill-test slurm browser bench bench-page bench-gpu package leaderboard clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -68,6 +68,9 @@ package: $(VENV)/.installed-dev     ## the wheel in an empty environment, and th
 
 browser: $(VENV)/.installed-dev     ## the leaderboard's page in a headless Chromium, where there is one
 	$(BIN)/python -m pytest -m browser
+
+slurm: $(VENV)/.installed-test      ## sweeps through a real Slurm; packages: slurm-wlm slurmdbd munge mariadb-server
+	CTTA_REQUIRE_SLURM=1 $(BIN)/python -m pytest -m slurm tests/launchers
 
 BENCH ?= build/bench
 bench: $(VENV)/.installed-bench     ## timings, as ratios measured side by side, and peak memory; JSON to build/bench

@@ -22,6 +22,7 @@ from ctta.console import one_line, say_on_standard_error
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from ctta.launchers.slurm import SlurmRun
     from ctta.results.run import Experiment
 
 log = logging.getLogger("ctta")
@@ -49,20 +50,34 @@ def for_each(
 
     from ctta import plugins
     from ctta.assets import asset_dir
+    from ctta.launchers import devices
+    from ctta.online.stopping import RunStoppedError
     from ctta.places import runs_dir
-    from ctta.results.sweep import SWEEPS, Outcome, Sweep
+    from ctta.results.sweep import SWEEPS, Outcome, Place, Sweep
 
     plugins.extend_search_path()
     OmegaConf.register_new_resolver("ctta_groups", groups_for_help, replace=True)
+    OmegaConf.register_new_resolver("ctta_at_once", devices.at_once, replace=True)
+    OmegaConf.register_new_resolver("ctta_gpu_share", devices.gpu_share, replace=True)
     chosen = [a.partition("=")[2] for a in arguments if a.startswith("paths.runs=")]
     runs = runs_dir(chosen[-1] if chosen else None).resolve()
-    sweep = Sweep(runs / SWEEPS / uuid4().hex)
+    given = Place.given()
+    sweep = Sweep(Path(given.folder) if given else runs / SWEEPS / uuid4().hex)
+    for_slurm: list[SlurmRun] = []
 
     def task(composed: DictConfig) -> float:
         # An exception must not leave this function: Hydra would end the whole sweep, or print a
         # traceback. Ctrl-C does leave it. A launcher may call it in another process.
         say_on_standard_error()
         number, total, elsewhere = place_in_sweep(arguments)
+        launcher = composed.get("launcher") or {}
+        if given:
+            number, total, elsewhere = given.number, given.total, True
+        elif launcher.get("through") == "slurm":
+            for_slurm.append(run_for_slurm(program, number, total, composed))
+            return math.inf
+        elif launcher.get("through") == "joblib" and launcher.get("runs_per_gpu"):
+            devices.take_gpu(sweep.folder / "gpus")
         outcome = Outcome(number, total, began=time.time())
         try:
             sweep.keep(outcome, for_others=elsewhere)
@@ -79,6 +94,9 @@ def for_each(
                 outcome, status="failed", reason=reason + of_plugins(chosen_of_plugins())
             )
             log.exception(reason)
+        except RunStoppedError as stopped:  # the reason, if nobody starts it again
+            sweep.keep(replace(outcome, reason=str(stopped)), for_others=elsewhere)
+            raise
         sweep.keep(done, for_others=elsewhere)
         if total != 1:
             log.info(sweep.progress())
@@ -90,6 +108,10 @@ def for_each(
         hydra.main(version_base="1.3", config_path=str(asset_dir("configs")), config_name="config")(
             task
         )()
+        if for_slurm:
+            from ctta.launchers.slurm import through_slurm
+
+            through_slurm(for_slurm, sweep)
     except CompactHydraException as error:
         raise CompositionError(composition_error(error)) from None
     except yaml.YAMLError as error:
@@ -102,7 +124,11 @@ def for_each(
         log.error("Every finished run is kept. Type the same command to go on.")
     finally:
         outcomes, failures = sweep.outcomes(), sweep.failures()
-        sweep.remove()
+        if not given:
+            sweep.remove()
+    if given:  # who started this process says what failed
+        own = sweep.here.get(given.number)
+        return own is not None and own.status == "finished", []
     if failures:
         n = max(len(outcomes), outcomes[0].total or 0)
         sys.stderr.write(f"ctta: {len(failures)} of {n} runs failed\n")
@@ -150,6 +176,39 @@ def place_in_sweep(arguments: Sequence[str]) -> tuple[int, int | None, bool]:
         if override.is_sweep_override()
     }
     return hydra.job.num, math.prod(counts.values()), elsewhere
+
+
+def run_for_slurm(program: str, number: int, total: int | None, composed: DictConfig) -> SlurmRun:
+    """The run at hand, to be executed by the command that it would be alone.
+
+    Raises:
+        ValueError: the sweeper needs its result before the next; the command has no such form.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    from ctta.launchers.slurm import SlurmRun
+
+    hydra = HydraConfig.get()
+    if total is None:
+        sweeper = hydra.runtime.choices["hydra/sweeper"]
+        raise ValueError(
+            f"launcher=slurm: expected hydra/sweeper=basic, got {sweeper}, which waits for each "
+            "result; type the command with launcher=joblib inside a job"
+        )
+    name = program.partition(" ")[2]
+    if name not in ("run", "prepare"):
+        raise ValueError(f"launcher=slurm: expected ctta run or ctta prepare, got {program}")
+    folders = [s.path for s in hydra.runtime.config_sources if s.provider == "command-line"]
+    words = [word for path in folders for word in ("--config-dir", path.removeprefix("file://"))]
+    words += ["hydra.mode=RUN", *hydra.overrides.task]
+    return SlurmRun(
+        number=number,
+        total=total,
+        command=[sys.executable, "-m", "ctta", name, *words],
+        settings=cast(dict[str, Any], OmegaConf.to_container(composed.launcher, resolve=True)),
+        dry_run=composed.dry_run,
+    )
 
 
 def chosen_of_plugins() -> dict[str, str]:
@@ -265,6 +324,7 @@ def resolved(composed: DictConfig, choices: Mapping[str, str] | None = None) -> 
         raise ValueError(f"{key}: expected a value, got none; type {key}=...") from None
     except OmegaConfBaseException as error:
         raise ValueError(one_line(error)) from None
+    config.pop("launcher", None)  # how a run was started is no part of its record
     config["names"] = {g: chosen[g] for g in ("dataset", "stream", "model", "method")}
     return cast(dict[str, Any], config)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from contextlib import suppress
@@ -36,6 +37,31 @@ class Outcome:
     status: str = "running"
     reason: str | None = None
     result: str | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which run of which sweep a process executes, where the process that started it says so.
+
+    Attributes:
+        folder: of the sweep.
+        number: of the run in it, from 0.
+        total: runs in the sweep; None: not known.
+    """
+
+    folder: str
+    number: int
+    total: int | None
+
+    def environment(self) -> dict[str, str]:
+        """What the process has to find in its environment."""
+        return {"CTTA_SWEEP": json.dumps(asdict(self))}
+
+    @classmethod
+    def given(cls) -> Place | None:
+        """Of this process; None: it belongs to no other one's sweep."""
+        text = os.environ.get("CTTA_SWEEP")
+        return None if text is None else cls(**json.loads(text))
 
 
 class Sweep:
