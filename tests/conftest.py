@@ -55,6 +55,17 @@ def ctta(monkeypatch, tmp_path, capfd, digits_cache):
     return call
 
 
+@pytest.fixture(scope="session")
+def missing():
+    """Skip for want of a program; fail where CTTA_REQUIRE names it, as in "browser latex slurm"."""
+
+    def say(name: str, reason: str):
+        required = name in os.environ.get("CTTA_REQUIRE", "").split()
+        (pytest.fail if required else pytest.skip)(reason)
+
+    return say
+
+
 @pytest.fixture
 def process():
     """Start a Python process that runs a text, up to where it prints "ready"."""

@@ -1,6 +1,6 @@
 """A headless Chromium, and a page built from some of the shipped entries and from bad ones.
 
-Where there is no browser these tests are skipped; with CTTA_BROWSER=required they fail instead.
+Where there is no browser these tests are skipped; see the fixture `missing`.
 CTTA_CHROMIUM names the executable.
 """
 
@@ -31,21 +31,15 @@ def pytest_collection_modifyitems(items):
             item.add_marker("browser")
 
 
-def missing(reason):
-    if os.environ.get("CTTA_BROWSER") == "required":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
-def chromium():
+def chromium(missing):
     executable = os.environ.get("CTTA_CHROMIUM") or shutil.which("chromium")
     if not executable:
-        missing("no Chromium: install the package 'chromium', or set CTTA_CHROMIUM")
+        missing("browser", "no Chromium: install the package 'chromium', or set CTTA_CHROMIUM")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        missing("no Playwright: pip install --editable '.[browser]'")
+        missing("browser", "no Playwright: pip install --editable '.[browser]'")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         yield browser

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -155,14 +154,11 @@ def test_latex_shows_text_as_text():
 
 
 @pytest.fixture
-def compiled(tmp_path):
+def compiled(tmp_path, missing):
     """Sets LaTeX in an article; returns what the compiler says."""
     compiler = shutil.which("pdflatex")
     if compiler is None:
-        reason = "no pdflatex: install texlive-latex-base and texlive-latex-recommended"
-        if os.environ.get("CTTA_LATEX") == "required":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing("latex", "no pdflatex: install texlive-latex-base and texlive-latex-recommended")
 
     def run(text: str) -> str:
         (tmp_path / "table.tex").write_text(text, encoding="utf-8")
