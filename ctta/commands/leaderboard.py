@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ctta.leaderboard.check import Installed
     from ctta.leaderboard.entry import Entry
+    from ctta.leaderboard.shelf import Filed, Problem
 
 ENTRIES, SITE = Path("leaderboard/entries"), Path("leaderboard/site")
 FORMATS = ("md", "latex", "csv", "html", "json")
@@ -51,6 +53,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     made = command("check", check, "Check entries; one line a problem.")
     made.add_argument("path", nargs="?", type=Path, help="an entry or a folder; default: all")
+    made.add_argument(
+        "--download", action="store_true", help="fetch linked traces, by https, into CTTA_CACHE"
+    )
     made.add_argument("--rerun", action="store_true", help="run each again, and compare")
     made.add_argument(
         "--allow-plugin", action="append", default=[], metavar="NAME", help="for --rerun"
@@ -113,18 +118,34 @@ def check(options: argparse.Namespace) -> int:
         yield from run_again(entry, installed, allowed)
 
     others = shelf.read()[0] if options.path else ()
+    if options.download:
+        problems += downloaded(entries)
     problems += Check(shelf, installed, again if options.rerun else None).check(entries, others)
     write(problems)
     broken = [problem for problem in problems if not problem.question]
     n_files = len({filed.where for filed in entries} | {problem.where for problem in problems})
-    unverifiable = sum(not filed.verifiable for filed in entries)
-    write(
-        [
-            f"{n_files} entries, {len(broken)} problems, {len(problems) - len(broken)} questions, "
-            f"{unverifiable} not verifiable"
-        ]
+    missing = Counter(filed.unverified for filed in entries)
+    line = (
+        f"{n_files} entries, {len(broken)} problems, {len(problems) - len(broken)} questions, "
+        f"{missing['not verifiable']} not verifiable"
     )
+    elsewhere = missing["not verified here"]
+    write([f"{line}, {elsewhere} not verified here (--download)" if elsewhere else line])
     return 1 if broken else 0
+
+
+def downloaded(entries: Iterable[Filed]) -> Iterator[Problem]:
+    """Fetch the traces that are linked and not here; what could not be fetched."""
+    from ctta.leaderboard.fetched import fetch_trace
+    from ctta.leaderboard.shelf import Problem
+
+    for filed in entries:
+        trace = filed.entry.trace
+        if trace is not None and trace.link is not None and not filed.verifiable:
+            try:
+                fetch_trace(trace)
+            except ValueError as error:
+                yield Problem(filed.where, "trace.link", str(error))
 
 
 def installed(entry: Entry) -> Installed:

@@ -50,6 +50,12 @@ class Line:
         return all(filed.verifiable for filed in self.entries)
 
     @property
+    def unverified(self) -> str:
+        """What to say where they cannot; see `ctta.leaderboard.shelf.Filed.unverified`."""
+        # "not verifiable" before "not verified here"
+        return min(filter(None, (filed.unverified for filed in self.entries)), key=len, default="")
+
+    @property
     def difference(self) -> float | None:
         """Measured minus published, in points."""
         return None if self.published is None else self.row.mean(HEADLINE) - self.published.value

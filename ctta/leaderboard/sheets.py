@@ -113,7 +113,7 @@ def label(line: Line) -> str:
     """The line's name with what to know of it."""
     marks = [
         *(["control"] if line.control else []),
-        *([] if line.verifiable else ["not verifiable"]),
+        *([line.unverified] if line.unverified else []),
     ]
     return f"{line.name} ({', '.join(marks)})" if marks else line.name
 
