@@ -10,12 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ctta.leaderboard.check import Installed
     from ctta.leaderboard.entry import Entry
     from ctta.leaderboard.shelf import Filed, Problem
 
 ENTRIES, SITE = Path("leaderboard/entries"), Path("leaderboard/site")
 FORMATS = ("md", "latex", "csv", "html", "json")
+PLOTS = {
+    "corruptions": "error on each corruption, as bars",
+    "stream": "error along the stream, segments marked",
+    "rounds": "error of each round of a recurring stream",
+    "pareto": "error against cost",
+    "ranks": "critical-difference diagram over the corruptions",
+}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         ValueError: no such folder, benchmark or run, or a run that cannot become an entry.
     """
     parser = argparse.ArgumentParser(prog="ctta leaderboard", description="Results to publish.")
-    commands = parser.add_subparsers(required=True, metavar="add|check|table|build")
+    commands = parser.add_subparsers(required=True, metavar="add|check|table|plot|build")
 
     def command(name: str, action: Any, text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text)
@@ -67,6 +76,29 @@ def main(arguments: Sequence[str]) -> int:
     made.add_argument(
         "--into", type=Path, metavar="FILE", help="Markdown between the markers of a README"
     )
+    made = command("plot", plot, "A picture for a paper.")
+    made.add_argument(
+        "kind", choices=PLOTS, help="; ".join(f"{name}: {text}" for name, text in PLOTS.items())
+    )
+    made.add_argument("--benchmark", required=True, help="as digits_c")
+    made.add_argument(
+        "--setting",
+        action="append",
+        default=[],
+        help="as continual; again for each, with ranks; default: continual, with ranks all",
+    )
+    made.add_argument(
+        "--method",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="A,B",
+        help="default: the controls and the best others; of pareto and ranks: all",
+    )
+    made.add_argument("--to", type=Path, required=True, metavar="FILE", help="a .pdf, .png or .svg")
+    made.add_argument(
+        "--cost", choices=("time", "flops", "memory", "forwards"), default="time", help="of pareto"
+    )
+    made.add_argument("--test", choices=("nemenyi", "wilcoxon"), default="nemenyi", help="of ranks")
     made = command("build", build_page, "The page, from all entries.")
     made.add_argument(
         "--site", type=Path, default=SITE, metavar="DIR", help=f"where to; default: {SITE}"
@@ -218,6 +250,39 @@ def table(options: argparse.Namespace) -> int:
     else:
         document = options.into.read_text(encoding="utf-8")
         write_text(options.into, markdown.put_between(document, options.benchmark, text))
+    for problem in found.problems:
+        sys.stderr.write(f"{problem}\n")
+    return 1 if found.broken else 0
+
+
+def plot(options: argparse.Namespace) -> int:
+    """`ctta leaderboard plot`."""
+    from ctta.leaderboard.board import board
+    from ctta.leaderboard.plots import corruptions, pareto, ranks, rounds, stream
+    from ctta.leaderboard.plots.choice import READABLE, chosen_lines, chosen_sections, traces
+    from ctta.leaderboard.plots.style import MOST, form_of, save
+    from ctta.leaderboard.shelf import Shelf
+
+    form_of(options.to)  # before anything takes time
+    shelf, kind = Shelf(options.entries), options.kind
+    found = board(shelf, options.benchmark)
+    sections = chosen_sections(found.sections, options.setting, all_of_them=kind == "ranks")
+    if kind != "ranks" and len(sections) > 1:
+        raise ValueError(f"--setting: expected one for {kind}, got {', '.join(options.setting)}")
+    most = MOST if kind in ("pareto", "ranks") else READABLE
+    lines = [chosen_lines(section, options.method, most) for section in sections]
+
+    def draw() -> Figure:
+        if kind == "corruptions":
+            return corruptions.draw(sections[0], lines[0])
+        if kind == "pareto":
+            return pareto.draw(sections[0], lines[0], options.cost)
+        if kind == "ranks":
+            return ranks.draw(sections, lines, options.test)
+        along = stream.draw if kind == "stream" else rounds.draw
+        return along(sections[0], lines[0], traces(shelf, lines[0]))
+
+    write([save(options.to, draw)])
     for problem in found.problems:
         sys.stderr.write(f"{problem}\n")
     return 1 if found.broken else 0
