@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         ValueError: no such folder, benchmark or run, or a run that cannot become an entry.
     """
     parser = argparse.ArgumentParser(prog="ctta leaderboard", description="Results to publish.")
-    commands = parser.add_subparsers(required=True, metavar="add|check|table|plot|build")
+    commands = parser.add_subparsers(required=True, metavar="add|check|table|plot|build|publish")
 
     def command(name: str, action: Any, text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text)
@@ -103,6 +103,12 @@ def main(arguments: Sequence[str]) -> int:
     made.add_argument(
         "--site", type=Path, default=SITE, metavar="DIR", help=f"where to; default: {SITE}"
     )
+    made = command("publish", publish, "The page and what it links to, in a folder or a branch.")
+    made.add_argument(
+        "--to", required=True, metavar="DIR|branch:NAME", help="as ../pages, or branch:gh-pages"
+    )
+    made.add_argument("--push", metavar="REMOTE", help="push the branch, as to origin")
+    made.add_argument("--docs", type=Path, metavar="DIR", help="a built documentation site")
     options = parser.parse_args(arguments)
     status: int = options.action(options)
     return status
@@ -300,3 +306,25 @@ def build_page(options: argparse.Namespace) -> int:
     for problem in found.problems:
         sys.stderr.write(f"{problem}\n")
     return 1 if found.broken else 0
+
+
+def publish(options: argparse.Namespace) -> int:
+    """`ctta leaderboard publish`."""
+    from ctta.leaderboard.board import board
+    from ctta.leaderboard.publish import to_branch, to_folder
+    from ctta.leaderboard.shelf import Shelf
+
+    form, _, branch = options.to.partition("branch:")
+    on_branch = not form and bool(branch)
+    if options.push and not on_branch:
+        raise ValueError(f"--push: expected --to branch:NAME with it, got --to {options.to}")
+    shelf = Shelf(options.entries)
+    found = board(shelf)
+    for problem in found.problems:
+        sys.stderr.write(f"{problem}\n")
+    if on_branch:
+        commit = to_branch(found, shelf, options.docs, branch, options.push)
+        write([f"{branch}: {commit or 'nothing has changed'}"])
+    else:
+        write([to_folder(found, shelf, options.docs, Path(options.to))])
+    return 0

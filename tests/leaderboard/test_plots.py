@@ -145,7 +145,7 @@ def test_names_are_text_and_no_formulas(section, tmp_path):
 def test_what_cannot_be_drawn_is_said(many, section, tmp_path):
     with pytest.raises(ValueError, match=r"\.pdf, \.png, \.svg, got .*a\.gif"):
         save(tmp_path / "a.gif", lambda: None)
-    with pytest.raises(ValueError, match="--method: expected some of tent, eata, norm, source"):
+    with pytest.raises(ValueError, match="--method: expected some of eata, tent, norm, source"):
         chosen_lines(section, ["nothing"])
     with pytest.raises(ValueError, match="--setting: expected one of continual, got 'x'"):
         chosen_sections([section], ["x"])
