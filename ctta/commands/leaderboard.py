@@ -103,6 +103,14 @@ def main(arguments: Sequence[str]) -> int:
     made.add_argument(
         "--site", type=Path, default=SITE, metavar="DIR", help=f"where to; default: {SITE}"
     )
+    made.add_argument(
+        "--tables",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="renew the tables between the markers of a README; again for each",
+    )
     made = command("publish", publish, "The page and what it links to, in a folder or a branch.")
     made.add_argument(
         "--to", required=True, metavar="DIR|branch:NAME", help="as ../pages, or branch:gh-pages"
@@ -121,7 +129,7 @@ def write(lines: Iterable[object]) -> None:
 
 def add_runs(options: argparse.Namespace) -> int:
     """`ctta leaderboard add`."""
-    from ctta.composition import composed_from
+    from ctta.composition import Composer
     from ctta.leaderboard.add import Statement, add
     from ctta.leaderboard.shelf import Shelf
 
@@ -134,11 +142,10 @@ def add_runs(options: argparse.Namespace) -> int:
         hardware=options.hardware,
         link=options.link,
     )
+    shelf, compose = Shelf(options.entries), Composer()
     for run in options.runs:
         folder = run.parent if run.name == "result.json" else run
-        path = add(
-            Shelf(options.entries), folder, statement, composed_from, new_hashes=options.new_hashes
-        )
+        path = add(shelf, folder, statement, compose, new_hashes=options.new_hashes)
         write([path])
     return 0
 
@@ -158,7 +165,9 @@ def check(options: argparse.Namespace) -> int:
     others = shelf.read()[0] if options.path else ()
     if options.download:
         problems += downloaded(entries)
-    problems += Check(shelf, installed, again if options.rerun else None).check(entries, others)
+    problems += Check(shelf, Installations(), again if options.rerun else None).check(
+        entries, others
+    )
     write(problems)
     broken = [problem for problem in problems if not problem.question]
     n_files = len({filed.where for filed in entries} | {problem.where for problem in problems})
@@ -186,28 +195,35 @@ def downloaded(entries: Iterable[Filed]) -> Iterator[Problem]:
                 yield Problem(filed.where, "trace.link", str(error))
 
 
-def installed(entry: Entry) -> Installed:
-    """What the installed configurations make of an entry; a plug-in's code is not imported.
+class Installations:
+    """What the installed configurations make of entries; a plug-in's code is not imported."""
 
-    Raises:
-        ValueError: they do not compose.
-    """
-    from ctta import plugins
-    from ctta.build import locate
-    from ctta.composition import composed_from
-    from ctta.leaderboard.check import Installed
+    def __init__(self) -> None:
+        from ctta.composition import Composer
 
-    config = composed_from(entry.rerun.groups, entry.rerun.overrides)
-    owners = plugins.owners(entry.rerun.groups)
-    if f"method={entry.rerun.method}" in owners:
-        return Installed(config, owners)
-    method: Any = locate(config["method"], "method")
-    return Installed(
-        config,
-        owners,
-        version=method.version,
-        uses_source_data=method.uses_source_data is True,
-    )
+        self.compose = Composer()
+
+    def __call__(self, entry: Entry) -> Installed:
+        """Of one entry.
+
+        Raises:
+            ValueError: they do not compose.
+        """
+        from ctta.build import locate
+        from ctta.leaderboard.check import Installed
+
+        groups = entry.rerun.groups
+        config = self.compose(groups, entry.rerun.overrides)
+        owners = self.compose.plugins(groups)
+        if f"method={entry.rerun.method}" in owners:
+            return Installed(config, owners)
+        method: Any = locate(config["method"], "method")
+        return Installed(
+            config,
+            owners,
+            version=method.version,
+            uses_source_data=method.uses_source_data is True,
+        )
 
 
 def run_again(
@@ -255,7 +271,8 @@ def table(options: argparse.Namespace) -> int:
         sys.stdout.write(text)
     else:
         document = options.into.read_text(encoding="utf-8")
-        write_text(options.into, markdown.put_between(document, options.benchmark, text))
+        name = "/".join(filter(None, (options.benchmark, options.setting)))
+        write_text(options.into, markdown.put_between(document, name, text))
     for problem in found.problems:
         sys.stderr.write(f"{problem}\n")
     return 1 if found.broken else 0
@@ -297,11 +314,16 @@ def plot(options: argparse.Namespace) -> int:
 def build_page(options: argparse.Namespace) -> int:
     """`ctta leaderboard build`."""
     from ctta.leaderboard.board import board
+    from ctta.leaderboard.formats.markdown import with_tables
     from ctta.leaderboard.shelf import Shelf
     from ctta.leaderboard.site import build
+    from ctta.results.result import write_text
 
     shelf = Shelf(options.entries)
     found = board(shelf)
+    for path in options.tables:
+        write_text(path, with_tables(path.read_text(encoding="utf-8"), found.sections))
+        write([path])
     write([build(found, shelf, options.site)])
     for problem in found.problems:
         sys.stderr.write(f"{problem}\n")

@@ -17,7 +17,7 @@ def problems(entries, *, path=None, composed=False) -> str:
     """What the check says; of one entry unless ``path`` says otherwise."""
     shelf = entries.shelf
     found, broken = shelf.read(path or entries.path())
-    check = Check(shelf, leaderboard.installed if composed else None)
+    check = Check(shelf, leaderboard.Installations() if composed else None)
     return "\n".join(map(str, [*broken, *check.check(found)]))
 
 

@@ -98,7 +98,9 @@ def test_without_a_network_nothing_is_asked(away, server, monkeypatch):
 def test_check_fetches_only_where_it_is_told_to(ctta, away, server, monkeypatch):
     trace = linked(away, server)
     asked = []
-    monkeypatch.setattr(leaderboard, "installed", None)  # no composition: another test has it
+    monkeypatch.setattr(
+        leaderboard, "Installations", lambda: None
+    )  # no composition: another test has it
     monkeypatch.setattr("ctta.leaderboard.fetched.fetch_trace", lambda t: asked.append(t.link))
     words = ("leaderboard", "check", "--entries", str(away.root))
     status, out, _ = ctta(*words)
