@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ctta.data.catalogue import File
+from ctta.data.part import discard
 from ctta.data.transfer import fetch
 from ctta.data.watch import Nobody
 from ctta.leaderboard.entry import ShippedTrace
@@ -41,8 +42,7 @@ def fetch_trace(trace: ShippedTrace) -> Path:
         with saving(folder, "CTTA_CACHE"):
             part.replace(path)
     finally:
-        for left in (part, part.with_name(f"{part.name}.json")):
-            left.unlink(missing_ok=True)
+        discard(part)
     return path
 
 
