@@ -106,7 +106,7 @@ def beside(section: Section) -> Sheet:
 
 def title(section: Section) -> str:
     """What the rows have in common."""
-    return f"{section.benchmark}, {section.setting}, {section.model}"
+    return ", ".join([section.benchmark, section.setting, section.model, *section.chosen])
 
 
 def label(line: Line) -> str:
