@@ -8,9 +8,11 @@ import pytest
 from ctta.commands import leaderboard
 from ctta.data.transfer import UnavailableError
 from ctta.leaderboard import fetched
+from ctta.leaderboard.board import board
 from ctta.leaderboard.check import Check
 from ctta.leaderboard.entry import ShippedTrace
 from ctta.leaderboard.fetched import fetch_trace, kept
+from ctta.leaderboard.sheets import label
 from ctta.leaderboard.shipped import file_sha256
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
@@ -53,6 +55,8 @@ def test_a_fetched_trace_is_verified_from_then_on_and_asked_for_once(away, serve
     trace = linked(away, server)
     (filed,), _ = away.shelf.read(away.path())
     assert not filed.verifiable and filed.unverified == "not verified here"
+    (line,) = board(away.shelf).sections[0].lines
+    assert label(line) == "norm (control, not verified here)"
     path = fetch_trace(trace)
     assert path == kept(trace.sha256) and file_sha256(path) == trace.sha256
     assert filed.verifiable and not problems(away)
