@@ -17,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ctta.commands.leaderboard import main as leaderboard
+
 ROOT = Path(__file__).resolve().parents[1]
 ENTRIES = ROOT / "leaderboard" / "entries" / "digits_c"
 SETTINGS = {
@@ -116,7 +118,7 @@ def add(settings: list[str], orders: int, hardware: str) -> None:
         folders = [str(folder) for own in runs.values() for folder in own[method]]
         said = ["--author", AUTHOR, "--tuning", STATEMENTS.get(method, SEARCHED)]
         words = [*said, "--hardware", hardware, *links(method), "--new-hashes"]
-        ctta("leaderboard", "add", *folders, *words)
+        leaderboard(["add", *folders, *words, "--entries", str(ENTRIES.parent)])
 
 
 def main() -> None:
