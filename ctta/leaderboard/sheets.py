@@ -196,7 +196,8 @@ def cost_notes(section: Section) -> list[str]:
         if not all(costs_of(result).exclusive for result in line.row.results)
     ]
     if shared:
-        found.append(f"Other runs were under way, so that times are too long: {', '.join(shared)}")
+        of = "" if len(shared) == len(section.lines) else f": {', '.join(shared)}"
+        found.append(f"Other runs were under way, so that times are too long{of}")
     return found
 
 

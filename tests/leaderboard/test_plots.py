@@ -100,6 +100,8 @@ def test_severities_of_one_corruption_are_one_stretch(many, section):
 def test_the_front_holds_what_none_beats_in_both():
     points = [(1.0, 9.0, "a"), (2.0, 9.5, "b"), (2.0, 5.0, "c"), (3.0, 5.0, "d"), (4.0, 1.0, "e")]
     assert [name for _, _, name in pareto.front(points)] == ["a", "c", "e"]
+    assert [name for _, _, name in pareto.apart(points[:3])] == ["a", "b", "c"]
+    assert pareto.apart([(1.0, 9.0, "a"), (1.05, 8.9, "b"), (1.06, 5.0, "c")])[1][2] == "c"
     assert pareto.ticks(0.3, 6) == [0.5, 1, 2, 5]
     assert pareto.ticks(11, 45) == [20, 30, 40]
 

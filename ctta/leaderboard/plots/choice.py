@@ -64,7 +64,7 @@ def chosen_lines(section: Section, methods: Sequence[str], most: int = READABLE)
 def of_all(section: Section, lines: Sequence[Line]) -> str:
     """How many of the section's lines are shown, where some are not."""
     n = len(section.lines)
-    return f"; {len(lines)} of {n} methods" if len(lines) < n else ""
+    return f"{len(lines)} of {n} methods" if len(lines) < n else ""
 
 
 def traces(shelf: Shelf, lines: Sequence[Line]) -> dict[str, list[Trace]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ctta.leaderboard.board import Line, Section
 from ctta.leaderboard.plots.choice import of_all
-from ctta.leaderboard.plots.style import new_figure, style, worded
+from ctta.leaderboard.plots.style import head, new_figure, style, worded
 from ctta.leaderboard.sheets import label, title
 from ctta.results.rows import HEADLINE
 from ctta.results.statistics import Interval, by_group, student
@@ -46,9 +46,10 @@ def draw(section: Section, lines: Sequence[Line]) -> Figure:
         rotation_mode="anchor",
     )
     axes.set_xlim(-0.6, len(names) + 0.6)
+    axes.set_ylim(bottom=0)
     axes.set_ylabel("error (%)")
     axes.yaxis.grid(True, color="0.88", linewidth=0.7)
-    axes.set_title(f"{title(section)}{of_all(section, lines)}", loc="left")
+    head(figure, title(section), of_all(section, lines))
     figure.legend(loc="outside lower center", ncols=min(len(lines), 5), title="method, mean error")
     return figure
 

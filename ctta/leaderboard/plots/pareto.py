@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ctta.leaderboard.board import Line, Section
 from ctta.leaderboard.plots.choice import of_all
-from ctta.leaderboard.plots.style import new_figure, style
+from ctta.leaderboard.plots.style import head, new_figure, style
 from ctta.leaderboard.sheets import COSTS, cost, label, title
 from ctta.results.rows import HEADLINE
 
@@ -20,6 +20,7 @@ NAMES = {  # as typed -> as in a table
     "memory": "peak MiB",
     "forwards": "forwards a batch",
 }
+ROOM = 1.08  # of an axis, from one name to the next
 Point = tuple[float, float, Line]
 
 
@@ -67,7 +68,7 @@ def draw(section: Section, lines: Sequence[Line], kind: str) -> Figure:
         linewidth=1,
         zorder=0,
     )
-    for x, error, line in best:
+    for x, error, line in apart(best):
         axes.annotate(
             line.name,
             (x, error),
@@ -91,7 +92,7 @@ def draw(section: Section, lines: Sequence[Line], kind: str) -> Figure:
     axes.grid(True, color="0.88", linewidth=0.7)
     axes.set_xlabel(named)
     axes.set_ylabel("mean error (%)")
-    axes.set_title(f"{title(section)}{of_all(section, lines)}", loc="left")
+    head(figure, title(section), of_all(section, lines))
     figure.legend(loc="outside right upper", title="method, mean error", fontsize=8)
     return figure
 
@@ -101,6 +102,15 @@ def front(points: Sequence[Point]) -> list[Point]:
     found: list[Point] = []
     for point in sorted(points, key=lambda p: p[:2]):
         if not found or point[1] < found[-1][1]:
+            found.append(point)
+    return found
+
+
+def apart(points: Sequence[Point]) -> list[Point]:
+    """Those whose names have room beside each other."""
+    found: list[Point] = []
+    for point in points:
+        if not found or point[0] > ROOM * found[-1][0] or ROOM * point[1] < found[-1][1]:
             found.append(point)
     return found
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ctta.leaderboard.board import Line, Section
 from ctta.leaderboard.plots.corruptions import error
-from ctta.leaderboard.plots.style import new_figure
+from ctta.leaderboard.plots.style import head, new_figure
 from ctta.leaderboard.sheets import title
 from ctta.results.significance import (
     cliques,
@@ -61,10 +61,11 @@ def draw(sections: Sequence[Section], lines: Sequence[Sequence[Line]], test: str
         axes.plot([1, 1 + width], [1.3, 1.3], color="black", linewidth=1.5, marker="|")
         axes.text(1 + width + 0.2, 1.3, f"critical difference {width:.2f}", va="center", fontsize=8)
     statistic, p = friedman(errors)
+    over = f" of {len(sections)} settings" if len(sections) > 1 else ""
     how = "Nemenyi" if test == "nemenyi" else "Wilcoxon in pairs, Holm"
-    figure.suptitle("\n".join(map(title, sections)), x=0.01, ha="left", fontsize=8)
+    head(figure, *map(title, sections))
     figure.supxlabel(
-        f"Mean ranks over {n} corruptions; joined by a bar: not told apart ({how}, 5 %).\n"
+        f"Mean ranks over {n} corruptions{over}; joined by a bar: not told apart ({how}, 5 %).\n"
         f"Friedman: chi² = {statistic:.1f}, {k - 1} degrees of freedom, "
         f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}",
         x=0.01,

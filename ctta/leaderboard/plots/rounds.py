@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ctta.leaderboard.board import Line, Section
 from ctta.leaderboard.plots.choice import of_all
-from ctta.leaderboard.plots.style import new_figure, style
+from ctta.leaderboard.plots.style import head, new_figure, style
 from ctta.leaderboard.sheets import label, title
 from ctta.online.trace import Trace
 from ctta.results.metrics import error_by_visit
@@ -70,7 +70,7 @@ def draw(section: Section, lines: Sequence[Line], traces: Mapping[str, Sequence[
     axes.set_xlabel("round")
     axes.set_ylabel("mean error (%)")
     axes.yaxis.grid(True, color="0.88", linewidth=0.7)
-    axes.set_title(f"{title(section)}{of_all(section, lines)}", loc="left")
+    head(figure, title(section), of_all(section, lines))
     figure.legend(loc="outside right upper")
     return figure
 

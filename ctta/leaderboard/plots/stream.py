@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ctta.leaderboard.board import Line, Section
 from ctta.leaderboard.plots.choice import of_all
-from ctta.leaderboard.plots.style import new_figure, style, worded
+from ctta.leaderboard.plots.style import head, new_figure, style, worded
 from ctta.leaderboard.sheets import label, title
 from ctta.online.trace import Trace
 from ctta.results.metrics import error_along_stream
@@ -55,8 +55,8 @@ def draw(section: Section, lines: Sequence[Line], traces: Mapping[str, Sequence[
     axes.set_ylim(bottom=0)
     axes.set_ylabel(f"error over {window} images (%)")
     axes.yaxis.grid(True, color="0.88", linewidth=0.7)
-    n = len(section.streams)
-    axes.set_title(f"{title(section)}, mean of {n} orders{of_all(section, lines)}", loc="left")
+    shown = filter(None, [f"mean of {len(section.streams)} orders", of_all(section, lines)])
+    head(figure, title(section), "; ".join(shown))
     figure.legend(loc="outside lower center", ncols=min(len(lines), 5))
     return figure
 

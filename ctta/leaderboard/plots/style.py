@@ -84,6 +84,11 @@ def save(path: Path, draw: Callable[[], Figure]) -> Path:
     return path
 
 
+def head(figure: Figure, *lines: str) -> None:
+    """What is shown, above the axes and the legend."""
+    figure.suptitle("\n".join(filter(None, lines)), x=0.01, ha="left", fontsize=8)
+
+
 def worded(corruption: str) -> str:
     """A corruption's name as it is written."""
     return corruption.replace("_", " ")
