@@ -8,7 +8,7 @@ LOWEST_VENV ?= .venv-lowest
 # Tests side by side, one process a core; each that is idle takes over from the others.
 WORKERS ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test lowest lint types golden mutants kill-test slurm browser bench bench-page bench-gpu package leaderboard clean
+.PHONY: demo test lowest lint types golden mutants kill-test slurm browser bench bench-page bench-gpu package leaderboard docs clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -85,10 +85,16 @@ bench-gpu: $(VENV)/.installed-test  ## kernels and runs on a CUDA device; needs 
 	$(BIN)/python benchmarks/kernels_gpu.py --json $(BENCH)
 	$(BIN)/python benchmarks/compute.py --json $(BENCH)
 
-leaderboard: $(VENV)/.installed     ## the shipped entries checked, the table and the page made from them
-	$(BIN)/ctta leaderboard check
-	$(BIN)/ctta leaderboard table --benchmark digits_c --into leaderboard/README.md
-	$(BIN)/ctta leaderboard build
+leaderboard: $(VENV)/.installed     ## the shipped entries checked, tables and page made from them
+	$(BIN)/ctta leaderboard build --tables leaderboard/README.md
+
+$(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --editable '.[docs]'
+	touch $@ $(VENV)/.installed
+
+docs: $(VENV)/.installed-docs       ## the documentation site, to build/docs; a warning is an error
+	$(BIN)/mkdocs build
+	$(BIN)/python .ci/loads_nothing.py build/docs
 
 clean:
 	rm -rf $(VENV) $(LOWEST_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

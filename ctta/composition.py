@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import math
@@ -229,15 +230,23 @@ def of_plugins(owned: Mapping[str, str]) -> str:
 def composition_error(error: Exception) -> str:
     """What Hydra says of an override; of an unknown key, the known ones at its place."""
     cause = error.__cause__
-    key, place = (getattr(cause, name, None) for name in ("full_key", "parent_node"))
-    if key and place is not None:
-        known = sorted(name for name in map(str, place) if not name.startswith("_"))
-        return f"{key}: unknown key; expected one of {', '.join(known) or 'none'}"
+    unknown = unknown_key(cause)
+    if unknown:
+        return unknown
     text = "\n".join(str(part) for part in (error, cause) if part is not None)
     missing = re.search(r"Could not find 'hydra/(?:launcher|sweeper)/(\w+)'", text)
     if missing:
         return f'{missing[1]} is not installed; type pip install "ctta[{missing[1]}]"'
     return text.partition("\nConfig search path:")[0]
+
+
+def unknown_key(error: BaseException | None) -> str | None:
+    """What to say of a key that is not there, with those that are; None: it is another error."""
+    key, place = (getattr(error, name, None) for name in ("full_key", "parent_node"))
+    if not key or place is None:
+        return None
+    known = sorted(name for name in map(str, place) if not name.startswith("_"))
+    return f"{key}: unknown key; expected one of {', '.join(known) or 'none'}"
 
 
 def experiment(composed: DictConfig) -> Experiment:
@@ -251,52 +260,105 @@ def experiment(composed: DictConfig) -> Experiment:
     return Experiment(resolved(composed))
 
 
-def composed_from(
-    groups: Mapping[str, str], overrides: Mapping[str, bool | int | float | str | None]
-) -> dict[str, Any]:
-    """The installed configuration of ``groups`` with scalar ``overrides``, as plain values.
+class Composer:
+    """Installed configurations of groups with scalar overrides, as plain values.
 
-    For values that others wrote: a choice has to be an installed one, and a value is quoted, so
-    that it is nothing but a value.
+    For values that others wrote: a choice has to be an installed one, and a value is nothing but a
+    value. What is installed is looked up once, and every choice of groups is composed once.
+    """
+
+    def __init__(self) -> None:
+        self.installed: dict[str, dict[str, list[str]]] = {}  # provider -> group -> choices
+        self.composed: dict[tuple[tuple[str, str], ...], tuple[DictConfig, dict[str, str]]] = {}
+
+    def __call__(
+        self, groups: Mapping[str, str], overrides: Mapping[str, bool | int | float | str | None]
+    ) -> dict[str, Any]:
+        """The configuration of ``groups`` with ``overrides``.
+
+        Raises:
+            ValueError: an unknown choice or key, or a value that does not fit or is missing.
+        """
+        from omegaconf import OmegaConf
+        from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+        chosen = tuple(groups.items())
+        if chosen not in self.composed:
+            self.composed[chosen] = self.compose(groups)
+        base, names = self.composed[chosen]
+        config = copy.deepcopy(base)
+        try:
+            for key, value in overrides.items():  # as Hydra does with what is typed
+                OmegaConf.update(config, key, value, merge=True)
+            return plain(config, names)
+        except (ConfigAttributeError, ConfigKeyError) as error:
+            raise ValueError(unknown_key(error) or one_line(error)) from None
+        except OmegaConfBaseException as error:
+            raise ValueError(one_line(error)) from None
+
+    def plugins(self, groups: Mapping[str, str]) -> dict[str, str]:
+        """Which of ``groups``, composed before, are a plug-in's: ``group=name`` -> plug-in."""
+        from ctta.plugins import BUILT_IN
+
+        return {
+            f"{group}={name}": provider
+            for provider, choices in self.installed.items()
+            for group, name in groups.items()
+            if provider != BUILT_IN and name in choices.get(group, ())
+        }
+
+    def compose(self, groups: Mapping[str, str]) -> tuple[DictConfig, dict[str, str]]:
+        """The configuration of ``groups`` before it is resolved, and the choice of each group.
+
+        Raises:
+            ValueError: an unknown choice, or configurations that do not compose.
+        """
+        from hydra import compose, initialize_config_dir
+        from hydra.errors import CompactHydraException
+        from omegaconf import OmegaConf, open_dict
+        from omegaconf.errors import OmegaConfBaseException
+
+        from ctta import plugins
+        from ctta.assets import asset_dir
+
+        if not self.installed:
+            folders = plugins.all_folders()
+            self.installed = {name: plugins.choices(folder) for name, folder in folders.items()}
+            plugins.extend_search_path()
+        for group, name in groups.items():
+            if not any(name in choices.get(group, ()) for choices in self.installed.values()):
+                raise ValueError(f"{group}={name} is not installed; type 'ctta list {group}'")
+        words = [f"{group}={name}" for group, name in groups.items()]
+        try:
+            with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):
+                composed = compose("config", overrides=words, return_hydra_config=True)
+            chosen = cast(dict[str, str], OmegaConf.to_container(composed.hydra.runtime.choices))
+            with open_dict(composed):
+                del composed["hydra"]
+        except CompactHydraException as error:
+            raise ValueError(one_line(CompositionError(composition_error(error)))) from None
+        except OmegaConfBaseException as error:
+            raise ValueError(one_line(error)) from None
+        return composed, chosen
+
+
+def plain(composed: DictConfig, chosen: Mapping[str, str]) -> dict[str, Any]:
+    """A configuration as plain values, with ``names``: what each group's choice is.
 
     Raises:
-        ValueError: an unknown choice or key, or a value that does not fit or is missing.
+        ValueError: a value that is missing.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import CompactHydraException
-    from omegaconf import OmegaConf, open_dict
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import MissingMandatoryValue
 
-    from ctta import plugins
-    from ctta.assets import asset_dir
-
-    for group, name in groups.items():
-        if not any(
-            name in plugins.choices(f).get(group, ()) for f in plugins.all_folders().values()
-        ):
-            raise ValueError(f"{group}={name} is not installed; type 'ctta list {group}'")
-    words = [f"{group}={name}" for group, name in groups.items()]
-    words += [f"{key}={quoted(value)}" for key, value in overrides.items()]
-    plugins.extend_search_path()
     try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):
-            composed = compose("config", overrides=words, return_hydra_config=True)
-        chosen = OmegaConf.to_container(composed.hydra.runtime.choices)
-        with open_dict(composed):
-            del composed["hydra"]
-        return resolved(composed, cast(dict[str, str], chosen))
-    except CompactHydraException as error:
-        raise ValueError(one_line(CompositionError(composition_error(error)))) from None
-    except OmegaConfBaseException as error:
-        raise ValueError(one_line(error)) from None
-
-
-def quoted(value: bool | int | float | str | None) -> str:
-    """A value in Hydra's grammar, as that value and nothing else."""
-    if not isinstance(value, str):
-        return json.dumps(value)
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+        config: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = error.full_key
+        raise ValueError(f"{key}: expected a value, got none; type {key}=...") from None
+    config.pop("launcher", None)  # how a run was started is no part of its record
+    config["names"] = {g: chosen[g] for g in ("dataset", "stream", "model", "method")}
+    return cast(dict[str, Any], config)
 
 
 def resolved(composed: DictConfig, choices: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -311,22 +373,16 @@ def resolved(composed: DictConfig, choices: Mapping[str, str] | None = None) -> 
     """
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
-    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+    from omegaconf.errors import OmegaConfBaseException
 
     chosen = HydraConfig.get().runtime.choices if choices is None else choices
     try:
         for_inner = tuned_for_inner(OmegaConf.to_container(composed, resolve=True), chosen)
         if for_inner:
             log.warning("for what is tuned for %s, type %s", chosen[INNER], " ".join(for_inner))
-        config: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        key = error.full_key
-        raise ValueError(f"{key}: expected a value, got none; type {key}=...") from None
+        return plain(composed, chosen)
     except OmegaConfBaseException as error:
         raise ValueError(one_line(error)) from None
-    config.pop("launcher", None)  # how a run was started is no part of its record
-    config["names"] = {g: chosen[g] for g in ("dataset", "stream", "model", "method")}
-    return cast(dict[str, Any], config)
 
 
 def tuned_for_inner(config: Any, chosen: Mapping[str, str]) -> list[str]:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ctta.leaderboard.check import Installed
     from ctta.leaderboard.entry import Entry
+    from ctta.leaderboard.shelf import Filed, Problem
 
 ENTRIES, SITE = Path("leaderboard/entries"), Path("leaderboard/site")
 FORMATS = ("md", "latex", "csv", "html", "json")
+PLOTS = {
+    "corruptions": "error on each corruption, as bars",
+    "stream": "error along the stream, segments marked",
+    "rounds": "error of each round of a recurring stream",
+    "pareto": "error against cost",
+    "ranks": "critical-difference diagram over the corruptions",
+}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -23,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         ValueError: no such folder, benchmark or run, or a run that cannot become an entry.
     """
     parser = argparse.ArgumentParser(prog="ctta leaderboard", description="Results to publish.")
-    commands = parser.add_subparsers(required=True, metavar="add|check|table|build")
+    commands = parser.add_subparsers(required=True, metavar="add|check|table|plot|build|publish")
 
     def command(name: str, action: Any, text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text)
@@ -51,6 +62,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     made = command("check", check, "Check entries; one line a problem.")
     made.add_argument("path", nargs="?", type=Path, help="an entry or a folder; default: all")
+    made.add_argument(
+        "--download", action="store_true", help="fetch linked traces, by https, into CTTA_CACHE"
+    )
     made.add_argument("--rerun", action="store_true", help="run each again, and compare")
     made.add_argument(
         "--allow-plugin", action="append", default=[], metavar="NAME", help="for --rerun"
@@ -62,10 +76,47 @@ def main(arguments: Sequence[str]) -> int:
     made.add_argument(
         "--into", type=Path, metavar="FILE", help="Markdown between the markers of a README"
     )
+    made = command("plot", plot, "A picture for a paper.")
+    made.add_argument(
+        "kind", choices=PLOTS, help="; ".join(f"{name}: {text}" for name, text in PLOTS.items())
+    )
+    made.add_argument("--benchmark", required=True, help="as digits_c")
+    made.add_argument(
+        "--setting",
+        action="append",
+        default=[],
+        help="as continual; again for each, with ranks; default: continual, with ranks all",
+    )
+    made.add_argument(
+        "--method",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="A,B",
+        help="default: the controls and the best others; of pareto and ranks: all",
+    )
+    made.add_argument("--to", type=Path, required=True, metavar="FILE", help="a .pdf, .png or .svg")
+    made.add_argument(
+        "--cost", choices=("time", "flops", "memory", "forwards"), default="time", help="of pareto"
+    )
+    made.add_argument("--test", choices=("nemenyi", "wilcoxon"), default="nemenyi", help="of ranks")
     made = command("build", build_page, "The page, from all entries.")
     made.add_argument(
         "--site", type=Path, default=SITE, metavar="DIR", help=f"where to; default: {SITE}"
     )
+    made.add_argument(
+        "--tables",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="renew the tables between the markers of a README; again for each",
+    )
+    made = command("publish", publish, "The page and what it links to, in a folder or a branch.")
+    made.add_argument(
+        "--to", required=True, metavar="DIR|branch:NAME", help="as ../pages, or branch:gh-pages"
+    )
+    made.add_argument("--push", metavar="REMOTE", help="push the branch, as to origin")
+    made.add_argument("--docs", type=Path, metavar="DIR", help="a built documentation site")
     options = parser.parse_args(arguments)
     status: int = options.action(options)
     return status
@@ -78,7 +129,7 @@ def write(lines: Iterable[object]) -> None:
 
 def add_runs(options: argparse.Namespace) -> int:
     """`ctta leaderboard add`."""
-    from ctta.composition import composed_from
+    from ctta.composition import Composer
     from ctta.leaderboard.add import Statement, add
     from ctta.leaderboard.shelf import Shelf
 
@@ -91,11 +142,10 @@ def add_runs(options: argparse.Namespace) -> int:
         hardware=options.hardware,
         link=options.link,
     )
+    shelf, compose = Shelf(options.entries), Composer()
     for run in options.runs:
         folder = run.parent if run.name == "result.json" else run
-        path = add(
-            Shelf(options.entries), folder, statement, composed_from, new_hashes=options.new_hashes
-        )
+        path = add(shelf, folder, statement, compose, new_hashes=options.new_hashes)
         write([path])
     return 0
 
@@ -113,42 +163,67 @@ def check(options: argparse.Namespace) -> int:
         yield from run_again(entry, installed, allowed)
 
     others = shelf.read()[0] if options.path else ()
-    problems += Check(shelf, installed, again if options.rerun else None).check(entries, others)
+    if options.download:
+        problems += downloaded(entries)
+    problems += Check(shelf, Installations(), again if options.rerun else None).check(
+        entries, others
+    )
     write(problems)
     broken = [problem for problem in problems if not problem.question]
     n_files = len({filed.where for filed in entries} | {problem.where for problem in problems})
-    unverifiable = sum(not filed.verifiable for filed in entries)
-    write(
-        [
-            f"{n_files} entries, {len(broken)} problems, {len(problems) - len(broken)} questions, "
-            f"{unverifiable} not verifiable"
-        ]
+    missing = Counter(filed.unverified for filed in entries)
+    line = (
+        f"{n_files} entries, {len(broken)} problems, {len(problems) - len(broken)} questions, "
+        f"{missing['not verifiable']} not verifiable"
     )
+    elsewhere = missing["not verified here"]
+    write([f"{line}, {elsewhere} not verified here (--download)" if elsewhere else line])
     return 1 if broken else 0
 
 
-def installed(entry: Entry) -> Installed:
-    """What the installed configurations make of an entry; a plug-in's code is not imported.
+def downloaded(entries: Iterable[Filed]) -> Iterator[Problem]:
+    """Fetch the traces that are linked and not here; what could not be fetched."""
+    from ctta.leaderboard.fetched import fetch_trace
+    from ctta.leaderboard.shelf import Problem
 
-    Raises:
-        ValueError: they do not compose.
-    """
-    from ctta import plugins
-    from ctta.build import locate
-    from ctta.composition import composed_from
-    from ctta.leaderboard.check import Installed
+    for filed in entries:
+        trace = filed.entry.trace
+        if trace is not None and trace.link is not None and not filed.verifiable:
+            try:
+                fetch_trace(trace)
+            except ValueError as error:
+                yield Problem(filed.where, "trace.link", str(error))
 
-    config = composed_from(entry.rerun.groups, entry.rerun.overrides)
-    owners = plugins.owners(entry.rerun.groups)
-    if f"method={entry.rerun.method}" in owners:
-        return Installed(config, owners)
-    method: Any = locate(config["method"], "method")
-    return Installed(
-        config,
-        owners,
-        version=method.version,
-        uses_source_data=method.uses_source_data is True,
-    )
+
+class Installations:
+    """What the installed configurations make of entries; a plug-in's code is not imported."""
+
+    def __init__(self) -> None:
+        from ctta.composition import Composer
+
+        self.compose = Composer()
+
+    def __call__(self, entry: Entry) -> Installed:
+        """Of one entry.
+
+        Raises:
+            ValueError: they do not compose.
+        """
+        from ctta.build import locate
+        from ctta.leaderboard.check import Installed
+
+        groups = entry.rerun.groups
+        config = self.compose(groups, entry.rerun.overrides)
+        owners = self.compose.plugins(groups)
+        if f"method={entry.rerun.method}" in owners:
+            return Installed(config, owners)
+        method: Any = locate(config["method"], "method")
+        return Installed(
+            config,
+            owners,
+            version=method.version,
+            uses_source_data=method.uses_source_data is True,
+        )
 
 
 def run_again(
@@ -196,7 +271,41 @@ def table(options: argparse.Namespace) -> int:
         sys.stdout.write(text)
     else:
         document = options.into.read_text(encoding="utf-8")
-        write_text(options.into, markdown.put_between(document, options.benchmark, text))
+        name = "/".join(filter(None, (options.benchmark, options.setting)))
+        write_text(options.into, markdown.put_between(document, name, text))
+    for problem in found.problems:
+        sys.stderr.write(f"{problem}\n")
+    return 1 if found.broken else 0
+
+
+def plot(options: argparse.Namespace) -> int:
+    """`ctta leaderboard plot`."""
+    from ctta.leaderboard.board import board
+    from ctta.leaderboard.plots import corruptions, pareto, ranks, rounds, stream
+    from ctta.leaderboard.plots.choice import READABLE, chosen_lines, chosen_sections, traces
+    from ctta.leaderboard.plots.style import MOST, form_of, save
+    from ctta.leaderboard.shelf import Shelf
+
+    form_of(options.to)  # before anything takes time
+    shelf, kind = Shelf(options.entries), options.kind
+    found = board(shelf, options.benchmark)
+    sections = chosen_sections(found.sections, options.setting, all_of_them=kind == "ranks")
+    if kind != "ranks" and len(sections) > 1:
+        raise ValueError(f"--setting: expected one for {kind}, got {', '.join(options.setting)}")
+    most = MOST if kind in ("pareto", "ranks") else READABLE
+    lines = [chosen_lines(section, options.method, most) for section in sections]
+
+    def draw() -> Figure:
+        if kind == "corruptions":
+            return corruptions.draw(sections[0], lines[0])
+        if kind == "pareto":
+            return pareto.draw(sections[0], lines[0], options.cost)
+        if kind == "ranks":
+            return ranks.draw(sections, lines, options.test)
+        along = stream.draw if kind == "stream" else rounds.draw
+        return along(sections[0], lines[0], traces(shelf, lines[0]))
+
+    write([save(options.to, draw)])
     for problem in found.problems:
         sys.stderr.write(f"{problem}\n")
     return 1 if found.broken else 0
@@ -205,12 +314,39 @@ def table(options: argparse.Namespace) -> int:
 def build_page(options: argparse.Namespace) -> int:
     """`ctta leaderboard build`."""
     from ctta.leaderboard.board import board
+    from ctta.leaderboard.formats.markdown import with_tables
     from ctta.leaderboard.shelf import Shelf
     from ctta.leaderboard.site import build
+    from ctta.results.result import write_text
 
     shelf = Shelf(options.entries)
     found = board(shelf)
+    for path in options.tables:
+        write_text(path, with_tables(path.read_text(encoding="utf-8"), found.sections))
+        write([path])
     write([build(found, shelf, options.site)])
     for problem in found.problems:
         sys.stderr.write(f"{problem}\n")
     return 1 if found.broken else 0
+
+
+def publish(options: argparse.Namespace) -> int:
+    """`ctta leaderboard publish`."""
+    from ctta.leaderboard.board import board
+    from ctta.leaderboard.publish import to_branch, to_folder
+    from ctta.leaderboard.shelf import Shelf
+
+    form, _, branch = options.to.partition("branch:")
+    on_branch = not form and bool(branch)
+    if options.push and not on_branch:
+        raise ValueError(f"--push: expected --to branch:NAME with it, got --to {options.to}")
+    shelf = Shelf(options.entries)
+    found = board(shelf)
+    for problem in found.problems:
+        sys.stderr.write(f"{problem}\n")
+    if on_branch:
+        commit = to_branch(found, shelf, options.docs, branch, options.push)
+        write([f"{branch}: {commit or 'nothing has changed'}"])
+    else:
+        write([to_folder(found, shelf, options.docs, Path(options.to))])
+    return 0

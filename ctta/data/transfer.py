@@ -202,7 +202,7 @@ def opened(url: str, headers: dict[str, str]) -> HTTPResponse:
 
     Raises:
         CutError: the server is busy.
-        RefusedError: it answers with another error.
+        RefusedError: it answers with another error, or sends from https on to something else.
         OSError: it cannot be reached.
     """
     own = {"User-Agent": f"ctta/{__version__}", "Accept-Encoding": "identity"}
@@ -222,6 +222,9 @@ def opened(url: str, headers: dict[str, str]) -> HTTPResponse:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             raise RefusedError(in_words(error)) from None
         raise
+    if url.startswith("https:") and not response.url.startswith("https:"):
+        response.close()
+        raise RefusedError(f"it sends on to {response.url}, which is not https")
     return response
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ctta.leaderboard.check import Check, comparable_published
+from ctta.leaderboard.entry import typed
 from ctta.leaderboard.published import PublishedRow, best_first
 from ctta.leaderboard.shelf import Filed, Problem, Shelf
 from ctta.results.result import Result
@@ -48,6 +49,12 @@ class Line:
     def verifiable(self) -> bool:
         """All of its metrics can be computed again."""
         return all(filed.verifiable for filed in self.entries)
+
+    @property
+    def unverified(self) -> str:
+        """What to say where they cannot; see `ctta.leaderboard.shelf.Filed.unverified`."""
+        # "not verifiable" before "not verified here"
+        return min(filter(None, (filed.unverified for filed in self.entries)), key=len, default="")
 
     @property
     def difference(self) -> float | None:
@@ -102,6 +109,16 @@ class Section:
     def lines(self) -> list[Line]:
         """Of all groups."""
         return [line for group in self.groups for line in group.lines]
+
+    @property
+    def chosen(self) -> list[str]:
+        """What the first entry sets of data and stream besides the seed, as ``rounds=3``."""
+        overrides = self.lines[0].entries[0].entry.rerun.overrides
+        return [
+            f"{key.rpartition('.')[2]}={typed(value)}"
+            for key, value in sorted(overrides.items())
+            if key.partition(".")[0] in ("dataset", "stream") and key != "stream.seed"
+        ]
 
     @property
     def missing_controls(self) -> list[str]:

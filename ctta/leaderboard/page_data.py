@@ -156,6 +156,7 @@ def measured_panel(section: Section, shelf: Shelf, texts: Texts) -> Json:
         "benchmark": section.benchmark,
         "setting": section.setting,
         "model": section.model,
+        "set": section.chosen,
         "tables": [
             {
                 "title": "Results",

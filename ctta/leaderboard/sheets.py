@@ -106,14 +106,14 @@ def beside(section: Section) -> Sheet:
 
 def title(section: Section) -> str:
     """What the rows have in common."""
-    return f"{section.benchmark}, {section.setting}, {section.model}"
+    return ", ".join([section.benchmark, section.setting, section.model, *section.chosen])
 
 
 def label(line: Line) -> str:
     """The line's name with what to know of it."""
     marks = [
         *(["control"] if line.control else []),
-        *([] if line.verifiable else ["not verifiable"]),
+        *([line.unverified] if line.unverified else []),
     ]
     return f"{line.name} ({', '.join(marks)})" if marks else line.name
 
@@ -196,7 +196,8 @@ def cost_notes(section: Section) -> list[str]:
         if not all(costs_of(result).exclusive for result in line.row.results)
     ]
     if shared:
-        found.append(f"Other runs were under way, so that times are too long: {', '.join(shared)}")
+        of = "" if len(shared) == len(section.lines) else f": {', '.join(shared)}"
+        found.append(f"Other runs were under way, so that times are too long{of}")
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from ctta.leaderboard.entry import Entry
+from ctta.leaderboard.fetched import kept
 from ctta.leaderboard.shipped import Arrays, read_arrays, together
 from ctta.leaderboard.wording import Sha256, printable, read_json
 from ctta.online.trace import Trace
@@ -85,13 +86,24 @@ class Filed:
 
     @property
     def trace_path(self) -> Path:
-        """Where the trace lies if it was shipped, or was fetched by hand."""
-        return self.path.with_suffix(".npz")
+        """Where the trace lies: beside the entry, or where a linked one is kept once fetched."""
+        beside, trace = self.path.with_suffix(".npz"), self.entry.trace
+        if trace is None or trace.link is None or beside.is_file():
+            return beside
+        return kept(trace.sha256)
 
     @property
     def verifiable(self) -> bool:
-        """The metrics can be computed again."""
+        """The metrics can be computed again, here and now."""
         return self.entry.trace is not None and self.trace_path.is_file()
+
+    @property
+    def unverified(self) -> str:
+        """Why they cannot, in two or three words; empty: they can."""
+        if self.verifiable:
+            return ""
+        linked = self.entry.trace is not None and self.entry.trace.link is not None
+        return "not verified here" if linked else "not verifiable"
 
 
 class Shelf:

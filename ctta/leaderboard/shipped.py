@@ -2,8 +2,9 @@
 
 `_known/<stream_sha256>.npz` has what every run of a stream shares: sample ids, domains, segments,
 labels and the sizes of the batches. ``<identity>.npz`` beside an entry has its answers, with
-probabilities in float16, and its costs. Both together give the trace but for the entropy, which no
-metric reads.
+probabilities in float16, and its costs; the label's log-probability only where the prediction is
+another class, since else it is that of the most probable one. Both together give the trace but for
+the entropy, which no metric reads.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def stream_part(trace: Trace) -> Arrays:
 def own_part(trace: Trace) -> Arrays:
     """What the stream does not determine."""
     found: Arrays = {"prediction": smallest(trace.samples["prediction"])}
+    wrong = trace.samples["prediction"] != trace.samples["label"]
     found |= {name: trace.samples[name].astype("<f2") for name in PROBABILITIES}
+    found["label_logprob"] = found["label_logprob"][wrong]
     for name, dtype in BATCH_COLUMNS.items():
         if name != "batch_size":
             column = trace.batches[name]
@@ -57,6 +60,10 @@ def together(shared: Arrays, own: Arrays) -> Trace:
     samples = {name: column(shared, name).astype(SAMPLE_COLUMNS[name]) for name in SHARED}
     for name in ("prediction", *PROBABILITIES):
         samples[name] = column(own, name).astype(SAMPLE_COLUMNS[name])
+    k = int(column(shared, "n_classes"))
+    if n and not 0 <= samples["prediction"].min() <= samples["prediction"].max() < k:
+        raise ValueError(f"prediction: expected classes 0 to {k - 1}")
+    samples["label_logprob"] = everywhere(samples, n)
     batches = {
         name: column(shared if name == "batch_size" else own, name).astype(dtype)
         for name, dtype in BATCH_COLUMNS.items()
@@ -71,9 +78,6 @@ def together(shared: Arrays, own: Arrays) -> Trace:
             raise ValueError(f"{name}: expected numbers, got NaN or infinity")
     if not batches["adapt_seconds"].sum() > 0:
         raise ValueError("adapt_seconds: expected more than 0 in all")
-    k = int(column(shared, "n_classes"))
-    if n and not 0 <= samples["prediction"].min() <= samples["prediction"].max() < k:
-        raise ValueError(f"prediction: expected classes 0 to {k - 1}")
     for name, low, high in (
         ("top_prob", 0, 1),
         ("sum_sq_prob", 0, 1.001),
@@ -83,6 +87,27 @@ def together(shared: Arrays, own: Arrays) -> Trace:
             raise ValueError(f"{name}: expected values from {low} to {high}")
     names = tuple(map(str, column(shared, "domain_names")))
     return Trace(samples, batches, names, k)
+
+
+def everywhere(samples: Arrays, n: int) -> NDArray[Any]:
+    """The label's log-probability for all ``n`` samples, from that of the wrong ones.
+
+    Raises:
+        ValueError: columns that do not fit together.
+    """
+    for name in ("prediction", "top_prob"):
+        if samples[name].shape != (n,):
+            raise ValueError(f"{name}: expected {n} values, got shape {samples[name].shape}")
+    wrong = samples["prediction"] != samples["label"]
+    given = samples["label_logprob"]
+    if given.shape != (wrong.sum(),):
+        raise ValueError(
+            f"label_logprob: expected a value for each of {wrong.sum()} wrong predictions, got "
+            f"shape {given.shape}"
+        )
+    found = np.log(np.maximum(samples["top_prob"], np.finfo(np.float16).tiny))
+    found[wrong] = given
+    return found
 
 
 def column(arrays: Arrays, name: str) -> NDArray[Any]:

@@ -181,6 +181,18 @@ def test_nobody_at_the_address(server, tmp_path):
     assert get(file, tmp_path) == (BODY, [1, 2, 4, 8])
 
 
+def test_https_is_not_left_on_the_way(tmp_path, monkeypatch):
+    class Answer:
+        url = "http://elsewhere/a"
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: Answer())
+    with pytest.raises(UnavailableError, match="sends on to http://elsewhere/a, which is not htt"):
+        get(File("data.tar", ("https://x/a",)), tmp_path)
+
+
 def test_a_bad_certificate_is_not_asked_again(tmp_path, monkeypatch):
     def urlopen(*_, **__):
         raise urllib.error.URLError(ssl.SSLCertVerificationError("expired"))

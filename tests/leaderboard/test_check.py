@@ -17,7 +17,7 @@ def problems(entries, *, path=None, composed=False) -> str:
     """What the check says; of one entry unless ``path`` says otherwise."""
     shelf = entries.shelf
     found, broken = shelf.read(path or entries.path())
-    check = Check(shelf, leaderboard.installed if composed else None)
+    check = Check(shelf, leaderboard.Installations() if composed else None)
     return "\n".join(map(str, [*broken, *check.check(found)]))
 
 
@@ -84,6 +84,10 @@ def all_right(arrays, shared):
     arrays["prediction"] = shared["label"].astype(arrays["prediction"].dtype)
 
 
+def likelier(arrays, shared):
+    arrays["label_logprob"][:] = 0
+
+
 def too_short(arrays, shared):
     arrays["top_prob"] = arrays["top_prob"][:-1]
 
@@ -119,7 +123,8 @@ def squares(arrays, shared):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (all_right, "trace.prediction: 1317 predictions are not the most probable class"),
+        (all_right, "trace: label_logprob: expected a value for each of 0 wrong predictions"),
+        (likelier, "predictions are not the most probable class"),
         (too_short, "trace: top_prob: expected 11955 values, got shape (11954,)"),
         (nan, "trace: top_prob: expected numbers"),
         (above_one, "trace: top_prob: expected values from 0 to 1"),

@@ -193,3 +193,8 @@ def test_a_broken_entry_does_not_hide_the_others(ctta, many, tmp_path):
     found = content(Path(out.strip()).read_text())
     assert len(found["problems"]) == 1
     assert rows(found["panels"][0]).keys() == {"norm", "source", "eata"}
+
+
+def test_a_panel_says_what_its_runs_set(shipped):
+    found = {p["setting"]: p["set"] for p in content(shipped)["panels"] if p.get("model")}
+    assert found["continual"] == [] and found["recurring"] == ["n_images=200", "rounds=3"]

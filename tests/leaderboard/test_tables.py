@@ -13,7 +13,7 @@ import pytest
 
 from ctta.leaderboard.board import board
 from ctta.leaderboard.formats import flat, html, latex, markdown
-from ctta.leaderboard.sheets import Cell, Part, Sheet, sheets, signed
+from ctta.leaderboard.sheets import Cell, Part, Sheet, sheets, signed, title
 
 HOSTILE = "<img src=x onerror=alert(1)>|`${x}`\\input{y} & *b* _c_ [d](https://e.org) %~^#\"'@f"
 
@@ -205,3 +205,26 @@ def test_markdown_goes_between_its_markers():
     for broken in ("", document * 2, document.replace("<!-- end", "<!- end")):
         with pytest.raises(ValueError, match="once each"):
             markdown.put_between(broken, "x", "")
+
+
+def test_markers_name_what_goes_between_them(many):
+    sections = board(many.shelf).sections
+    document = "a\n<!-- leaderboard {0} -->\n<!-- end of leaderboard {0} -->\nb\n"
+    whole = markdown.with_tables(document.format("digits_c"), sections)
+    assert whole.startswith("a\n<!-- leaderboard digits_c -->\n**digits\\_c, continual, ")
+    assert markdown.with_tables(whole, sections) == whole
+    one = markdown.with_tables(document.format("digits_c/continual"), sections)
+    assert one.splitlines()[2:-2] == whole.splitlines()[2:-2]
+    with pytest.raises(ValueError, match="digits_c/mixed -->: expected one of digits_c/continual"):
+        markdown.with_tables(document.format("digits_c/mixed"), sections)
+    with pytest.raises(ValueError, match="found no such marker"):
+        markdown.with_tables("a\n", sections)
+
+
+def test_a_title_says_what_the_runs_set(many):
+    for path in many.root.glob("digits_c/[a-z]*/*.json"):
+        values = json.loads(path.read_text())
+        values["rerun"]["overrides"] |= {"stream.rounds": 3, "dataset.n_images": 200}
+        path.write_text(json.dumps(values))
+    titles = [title(section) for section in board(many.shelf).sections]
+    assert titles == ["digits_c, continual, digits_cnn_shipped, n_images=200, rounds=3"]

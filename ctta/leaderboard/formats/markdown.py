@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from ctta.leaderboard.sheets import Cell, Sheet
+from ctta.leaderboard.board import Section
+from ctta.leaderboard.sheets import Cell, Sheet, sheets
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]#!|~$])")
 # Tags, entities, mentions and addresses that become links by themselves.
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
+MARKER = re.compile(r"<!-- leaderboard ([a-z0-9_]+(?:/[a-z0-9_]+)?) -->")
 LINK = re.compile(r"(?i):(?=//)|(?<=\bwww)\.")
 
 
@@ -29,10 +31,10 @@ def cell(content: Cell) -> str:
     return f"*{text}*" if content.italic else text
 
 
-def render(sheets: Sequence[Sheet]) -> str:
+def render(found: Sequence[Sheet]) -> str:
     """A heading, a table and its notes for each sheet."""
     blocks = []
-    for sheet in sheets:
+    for sheet in found:
         width = len(sheet.head)
         lines = [line(map(escape, sheet.head)), line(["---", *["---:"] * (width - 1)])]
         for part in sheet.parts:
@@ -46,6 +48,25 @@ def render(sheets: Sequence[Sheet]) -> str:
 def line(cells: Iterable[str]) -> str:
     """One row."""
     return "| " + " | ".join(cells) + " |"
+
+
+def with_tables(document: str, sections: Sequence[Section]) -> str:
+    """``document`` with the tables that its markers name: a benchmark's, or of one setting.
+
+    Raises:
+        ValueError: no markers, a name that no section has, or markers that do not match.
+    """
+    names = MARKER.findall(document)
+    if not names:
+        raise ValueError("expected '<!-- leaderboard BENCHMARK -->', found no such marker")
+    for name in names:
+        benchmark, _, setting = name.partition("/")
+        own = [s for s in sections if s.benchmark == benchmark and setting in ("", s.setting)]
+        if not own:
+            known = dict.fromkeys(f"{s.benchmark}/{s.setting}" for s in sections)
+            raise ValueError(f"<!-- leaderboard {name} -->: expected one of {', '.join(known)}")
+        document = put_between(document, name, render([s for o in own for s in sheets(o)]))
+    return document
 
 
 def put_between(document: str, name: str, text: str) -> str:

@@ -49,7 +49,8 @@ function panelView(panel) {
     nodes: [
       make("h2", { tabindex: -1 }, `${panel.benchmark}: ${panel.name}`),
       make("p", { class: "lead" }, panel.model
-        ? `Source model ${panel.model}; ${panel.streams.length} orders of the stream.`
+        ? `Source model ${[panel.model, ...panel.set].join(", ")}; ${panel.streams.length} orders`
+          + " of the stream."
         : "Nothing was measured here yet; these are numbers from papers."),
       make("div", { class: "tools" }, filters(panel, state, filter), measured && compare, said),
       tables[0].node,

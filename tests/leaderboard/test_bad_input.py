@@ -1,0 +1,107 @@
+"""Bad entries among good ones: the good are shown, the bad listed, and no half page is written."""
+
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ctta.leaderboard.board import board
+
+N = 2_000
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"nll": ', '"nll": NaN, "x": ', "is not JSON: NaN is no number"),
+        ('"nll": ', '"nll": -Infinity, "x": ', "is not JSON: -Infinity is no number"),
+        ('"nll": ', '"other": ', "result.metrics.nll: the trace says"),
+        ('"authors": ', '"author": ', "authors: Field required"),
+        ('{\n "schema_version": 1', '{\n "schema_version": 9', "schema_version: expected 1, got 9"),
+        ('"metrics_version": 1', '"metrics_version": "1"', "result.metrics_version: Input should"),
+        ("}\n", "", "is not JSON"),
+    ],
+)
+def test_it_is_left_out_and_the_others_stay(many, old, new, words):
+    path = many.path("tent")
+    text = path.read_text()
+    assert old in text
+    where = text.rindex(old)
+    path.write_text(text[:where] + new + text[where + len(old) :])
+    found = board(many.shelf)
+    assert found.broken and any(words in str(problem) for problem in found.problems)
+    assert {problem.where for problem in found.problems} == {f"digits_c/tent/{path.name}"}
+    assert sum(len(line.entries) for s in found.sections for line in s.lines) == 11
+
+
+def test_of_two_that_are_the_same_run_the_first_is_shown(many):
+    path = many.path("tent")
+    other = path.with_name(f"{'f' * 64}.json")
+    shutil.copy(path, other)
+    shutil.copy(path.with_suffix(".npz"), other.with_suffix(".npz"))
+    many.change("result.identity", "f" * 64, path=other)
+    found = board(many.shelf)
+    (problem,) = found.problems
+    assert problem.where == f"digits_c/tent/{other.name}" and "the same run as" in str(problem)
+    assert sum(len(line.entries) for s in found.sections for line in s.lines) == 12
+
+
+def fill(entries, n: int) -> list[Path]:
+    """Copies of one entry with seeds of their own, without traces; paths in order."""
+    path = entries.path()
+    values = json.loads(path.read_text())
+    shutil.rmtree(path.parent)
+    path.parent.mkdir()
+    made = []
+    for seed in range(n):
+        result = values["result"]
+        identity = hashlib.sha256(str(seed).encode()).hexdigest()
+        result |= {"identity": identity, "seeds": {**result["seeds"], "method": seed}}
+        result["config"]["seed"] = seed
+        values |= {"trace": None, "rerun": {**values["rerun"], "overrides": {"seed": seed}}}
+        made.append(path.with_name(f"{identity}.json"))
+        made[-1].write_text(json.dumps(values))
+    return made
+
+
+@pytest.mark.slow
+def test_three_of_two_thousand_are_broken(ctta, entries, tmp_path):
+    paths = fill(entries, N)
+    site = tmp_path / "site"
+    words = ("leaderboard", "build", "--entries", str(entries.root), "--site", str(site))
+    paths[0].write_text("{")
+    entries.change("result.metrics.error_pct", 99.0, path=paths[1])
+    entries.change("result.method.version", None, path=paths[2])
+    status, out, err = ctta(*words)
+    assert status == 1 and out.strip() == str(site / "index.html")
+    told = err.splitlines()
+    assert len(told) == 3
+    for path, own in zip(paths[:3], ("is not JSON", "error_pct", "method.version"), strict=True):
+        assert any(path.name in line and own in line for line in told)
+    page = (site / "index.html").read_text()
+    assert paths[3].stem[:12] in page and paths[-1].stem[:12] in page
+    status, out, _ = ctta("leaderboard", "check", "--entries", str(entries.root))
+    assert status == 1 and f"{N} entries, " in out
+
+
+@pytest.mark.slow
+def test_a_build_that_is_killed_leaves_the_old_page(entries, tmp_path):
+    fill(entries, 200)
+    site = tmp_path / "site"
+    words = ["leaderboard", "build", "--entries", str(entries.root), "--site", str(site)]
+    code = (
+        "import os, signal, sys\n"
+        "from ctta import cli, places\n"
+        "if len(sys.argv) > 7: places.on_disk = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "cli.main(sys.argv[1:7])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, *words], check=False).returncode == 0
+    before = (site / "index.html").read_bytes()
+    killed = subprocess.run([sys.executable, "-c", code, *words, "kill"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (site / "index.html").read_bytes() == before
