@@ -129,7 +129,7 @@ def write(lines: Iterable[object]) -> None:
 
 def add_runs(options: argparse.Namespace) -> int:
     """`ctta leaderboard add`."""
-    from ctta.composition import Composer
+    from ctta.composer import Composer
     from ctta.leaderboard.add import Statement, add
     from ctta.leaderboard.shelf import Shelf
 
@@ -199,7 +199,7 @@ class Installations:
     """What the installed configurations make of entries; a plug-in's code is not imported."""
 
     def __init__(self) -> None:
-        from ctta.composition import Composer
+        from ctta.composer import Composer
 
         self.compose = Composer()
 

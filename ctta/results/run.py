@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,11 +16,11 @@ from rich.table import Table
 from ctta import kernels
 from ctta.build import Config, build, optimizer_is_used
 from ctta.methods.base import Method
-from ctta.models.classes import keep_classes
+from ctta.models.classes import for_classes
 from ctta.models.compiling import compiling
 from ctta.models.graphs import replaying
 from ctta.models.pieces import in_pieces
-from ctta.models.source import ModelCard, SourceModel, network_dtype
+from ctta.models.source import ModelCard, network_dtype
 from ctta.online.checkpoint import CheckpointError
 from ctta.online.collapse import CollapseGuard
 from ctta.online.costs import flops_per_sample, peak_mib
@@ -30,7 +29,6 @@ from ctta.online.memory import shortage
 from ctta.online.observers import Observer, Progress
 from ctta.online.stopping import StopSignals
 from ctta.online.trace import Trace
-from ctta.online.tracking import WandbTracking
 from ctta.online.window import Window
 from ctta.places import cache_dir, data_dir, runs_dir
 from ctta.results.artefacts import prepare
@@ -56,6 +54,7 @@ from ctta.results.result import (
     StreamRecord,
 )
 from ctta.results.store import RunStore, gathered
+from ctta.results.tracked import keep_tracked, tracked
 from ctta.results.tuning import tuning_record
 from ctta.results.unadapted import source_mistakes
 from ctta.results.unfinished import Unfinished
@@ -73,7 +72,6 @@ from ctta.results.values import (
 from ctta.seeding import threads
 
 log = logging.getLogger("ctta")
-N_IMAGENET = 1000
 
 
 class Experiment:
@@ -180,7 +178,7 @@ class Experiment:
         unfinished = Unfinished(folder, identity, record["environment"])
         go_on = unfinished.saved() and not self.config["force"]
         observers = self.observers(folder.name, store, adapts=method.adapts)
-        tracking = self.tracking(folder, record)
+        tracking = tracked(self.config, folder, record)
         if tracking is not None:
             observers.append(tracking)
         with (
@@ -222,14 +220,7 @@ class Experiment:
             store.keep(folder, result, trace)
             unfinished.remove()
             if tracking is not None:
-                tracking.keep(
-                    {
-                        **result.metrics,
-                        "error_by_domain": result.error_by_domain,
-                        "costs": costs.model_dump(),
-                    },
-                    [folder / name for name in self.config["tracking"].get("artifact", [])],
-                )
+                keep_tracked(tracking, result, folder)
             log.debug("finished: error %.2f %%", result.metrics["error_pct"])
         return result
 
@@ -393,46 +384,3 @@ class Experiment:
             wrong = source_mistakes(store.root, self.config, self.stream.stream_sha256)
             chosen.append(CollapseGuard(stops=self.stops, source_wrong=wrong))
         return chosen
-
-    def tracking(self, folder: Path, record: Mapping[str, Any]) -> WandbTracking | None:
-        """wandb, if that is configured; ``record``: what is known before the run."""
-        chosen, names = self.config["tracking"], self.config["names"]
-        if chosen["name"] != "wandb":
-            return None
-        kinds = [names[group] for group in ("method", "dataset", "stream", "model")]
-        known_by = {
-            "identity": record["identity"],
-            "method_version": record["method"].version,
-            "protocol_sha256": self.stream.protocol_sha256,
-            "stream_sha256": self.stream.stream_sha256,
-            "weights_sha256": record["model"]["weights_sha256"],
-            "environment": record["environment"],
-        }
-        return WandbTracking(
-            folder.name,
-            {**self.config, "record": known_by},
-            folder=folder.parent,
-            project=chosen["project"],
-            entity=chosen.get("entity"),
-            group=chosen.get("group") or "-".join(kinds),
-            tags=list(dict.fromkeys([*kinds, *chosen.get("tags", [])])),
-            mode=chosen["mode"],
-        )
-
-
-def for_classes(model: SourceModel, data: Any, names: Config) -> SourceModel:
-    """``model`` with the outputs that the data set's labels stand for.
-
-    Raises:
-        ValueError: the model has another number of classes.
-    """
-    kept = getattr(data, "classes", None)
-    if kept is not None and model.card.n_classes == N_IMAGENET:
-        return keep_classes(model, kept)
-    expected = getattr(data, "n_classes", 0)  # another package's data set may not say
-    if model.card.n_classes < expected:
-        raise ValueError(
-            f"model {names['model']} answers with {model.card.n_classes} classes, but "
-            f"{names['dataset']} has labels of {expected}; choose another model=..."
-        )
-    return model
