@@ -1,6 +1,6 @@
 """Runs that are killed and go on: does the trace have the bits of an undisturbed run?
 
-    python tests/kill/kills.py [--kills 100] [--cache DIR]
+    python tests/kill/kills.py [--kills 100] [--cache DIR] [METHOD/SETTING ...]
 
 prints a table, one line a method and one a setting. In a parent everything is imported, the source
 model loaded and the method prepared; each kill hits a child that the parent forks, so that it costs
@@ -231,10 +231,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("only", nargs="*", metavar="METHOD/SETTING", help="none: all")
     options = parser.parse_args()
     chance = random.Random(0)
     cases = [(name, "continual", []) for name in METHODS]
     cases += [("cotta", s, SMALL.get(s, [])) for s in STREAMS if s not in {"continual", *NOT_HERE}]
+    chosen = options.only or [f"{method}/{stream}" for method, stream, _ in cases]
+    unknown = set(chosen) - {f"{method}/{stream}" for method, stream, _ in cases}
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; expected METHOD/SETTING")
+    cases = [case for case in cases if f"{case[0]}/{case[1]}" in chosen]
     print(f"{'method':8} {'setting':24} {'kills':>5} {'same bits':>9} {'again, mean':>11} {'s':>6}")
     n_bad = 0
     with tempfile.TemporaryDirectory() as folder, quiet():
