@@ -84,6 +84,7 @@ def test_the_shipped_entries_hold(ctta):
     assert status == 0 and out.endswith("323 entries, 0 problems, 0 questions, 0 not verifiable\n")
 
 
+@pytest.mark.slow
 def test_the_tables_in_the_readme_are_up_to_date(ctta):
     readme = (ROOT / "leaderboard" / "README.md").read_text(encoding="utf-8")
     copy = Path("README.md")
