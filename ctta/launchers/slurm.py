@@ -14,7 +14,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -25,6 +24,7 @@ from typing import Any
 
 from rich.console import Console
 
+from ctta.launchers.slurm_queue import Queue, Queued
 from ctta.launchers.task import STOPPED
 from ctta.places import saving, writable
 from ctta.results.result import write_text
@@ -32,7 +32,6 @@ from ctta.results.sweep import ENDED_UNSAID, Outcome, Place, Sweep
 from ctta.results.values import whole_number
 
 log = logging.getLogger("ctta")
-SECONDS_TO_END = 90.0  # that cancelled tasks get: Slurm's KillWait is 30
 # Of what sbatch says when fewer tasks at once, or the same later, would be taken.
 FULL = re.compile("limit|array|temporar", re.IGNORECASE)
 
@@ -138,57 +137,6 @@ def batch_script(settings: Settings, folder: Path, name: str, *, first: int, n_t
             "",
         ]
     )
-
-
-@dataclass(frozen=True)
-class Queued:
-    """A task in Slurm's queue: its job, its number in the array, and why it waits."""
-
-    name: str
-    job: str
-    number: int
-    state: str
-    reason: str
-
-
-class Queue:
-    """The user's tasks in Slurm's queue."""
-
-    def submit(self, script: str) -> tuple[str | None, str]:
-        """The new job's number; None if Slurm refuses it, and what it says."""
-        done = command("sbatch", "--parsable", stdin=script)
-        if done.returncode:
-            words = done.stderr.replace("sbatch: error: ", "").split()
-            return None, " ".join(words)
-        return done.stdout.strip().partition(";")[0], ""
-
-    def tasks(self) -> list[Queued] | None:
-        """All that have not ended; None: Slurm does not answer now."""
-        words = ["--noheader", "--array", f"--user={os.getuid()}", "--format=%i|%T|%r|%j"]
-        done = command("squeue", *words)
-        if done.returncode:
-            return None
-        found = []
-        for line in done.stdout.splitlines():
-            task, state, reason, name = line.split("|", 3)
-            job, _, number = task.partition("_")
-            found.append(Queued(name, job, int(number or 0), state, reason))
-        return found
-
-    def cancel(self, jobs: Sequence[str]) -> None:
-        """End jobs, whose runs save themselves; returns when they are gone."""
-        command("scancel", *jobs)
-        until = time.monotonic() + SECONDS_TO_END
-        while time.monotonic() < until:
-            tasks = self.tasks()
-            if tasks is not None and not any(task.job in jobs for task in tasks):
-                return
-            time.sleep(1)
-
-
-def command(*words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    """One of Slurm's commands, executed."""
-    return subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import yaml
 
 from ctta.assets import asset_dir
 from ctta.launchers import task
-from ctta.launchers.slurm import Queued, Settings, SlurmRun, SlurmSweep, batch_script
+from ctta.launchers.slurm import Settings, SlurmRun, SlurmSweep, batch_script
+from ctta.launchers.slurm_queue import Queued
 from ctta.results.sweep import Outcome, Place, Sweep
 
 SETTINGS = yaml.safe_load((asset_dir("configs") / "launcher/slurm.yaml").read_text())["launcher"]
