@@ -17,6 +17,11 @@ from ctta import cli
 torch.set_num_threads(1)
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Bytes give a test no name: an archive's hold the time, which xdist's workers do not share."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory):
     """A folder for the session and all its workers: use `ctta.locks.making` inside."""
