@@ -1,8 +1,9 @@
-"""Seeds and threads, in one place."""
+"""Seeds, threads and determinism flags, in one place."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -60,6 +61,28 @@ def set_generators(states: Mapping[str, Any], device: torch.device) -> None:
     torch.set_rng_state(states["torch"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)
+
+
+@contextmanager
+def same_bits() -> Iterator[None]:
+    """Inside, torch's operators add up in a fixed order, so that a run repeats on its device.
+
+    An operator that has no such form still runs, and torch warns of it. cuBLAS reads its setting
+    when it is first used: enter before.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    memory: Any = torch.utils.deterministic
+    mode, filled = torch.get_deterministic_debug_mode(), memory.fill_uninitialized_memory
+    benchmark = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    memory.fill_uninitialized_memory = False  # nobody reads it, and filling costs
+    torch.backends.cudnn.benchmark = False  # it takes what is fastest at the moment
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(mode)
+        memory.fill_uninitialized_memory = filled
+        torch.backends.cudnn.benchmark = benchmark
 
 
 @contextmanager

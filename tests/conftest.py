@@ -22,6 +22,12 @@ def pytest_make_parametrize_id(val, argname):
     return argname if isinstance(val, bytes) else None
 
 
+def pytest_runtest_setup(item):
+    """Tests of a device are skipped where there is none."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory):
     """A folder for the session and all its workers: use `ctta.locks.making` inside."""

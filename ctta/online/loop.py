@@ -22,7 +22,7 @@ from ctta.online.speed import SpeedLimit, StepCost
 from ctta.online.stopping import StopSignals
 from ctta.online.trace import Trace, TraceWriter
 from ctta.online.window import Window
-from ctta.seeding import derive, global_generators, set_generators
+from ctta.seeding import derive, global_generators, same_bits, set_generators
 from ctta.streams.stream import Stream
 
 
@@ -92,7 +92,8 @@ def run_online(
         checkpoint, checkpoint_every, method=method, stream=stream, device=device, stop=stop
     )
     ahead = closing(prefetched(stream.batches(start), prefetch))
-    with global_generators(derive(0, "dropout")), writer, ahead as batches, saver:
+    seeded = global_generators(derive(0, "dropout"))
+    with same_bits(), seeded, writer, ahead as batches, saver:
         if state:
             set_generators(state["generators"], device)
         so_far = writer.trace()

@@ -69,7 +69,7 @@ from ctta.results.values import (
     true_or_false,
     whole_number,
 )
-from ctta.seeding import threads
+from ctta.seeding import same_bits, threads
 
 log = logging.getLogger("ctta")
 
@@ -133,7 +133,7 @@ class Experiment:
 
     def prepare(self) -> None:
         """Build the method's artefact, if it needs one and there is none yet."""
-        with threads(self.threads):
+        with threads(self.threads), same_bits():
             _, _, artefact = self.prepared()
         if artefact is None:
             log.info("%s needs no source data", self.config["names"]["method"])
@@ -150,7 +150,8 @@ class Experiment:
             ValueError: anything that stopped the run; a failed method leaves a failed record.
         """
         store = store or RunStore(runs_dir(self.config["paths"]["runs"]))
-        with threads(self.threads), kernels.use_reference(self.reference_kernels):
+        reference = kernels.use_reference(self.reference_kernels)
+        with threads(self.threads), same_bits(), reference:
             return self._run(store, stop)
 
     def _run(self, store: RunStore, stop: StopSignals | None) -> Result:

@@ -156,24 +156,10 @@ def another_device() -> Iterator[torch.device]:
         yield ELSEWHERE
 
 
-def moved(model: SourceModel, device: torch.device) -> SourceModel:
-    """A copy of ``model`` on the pretended device, which `nn.Module.to` cannot move to."""
-    model = copy.deepcopy(model)
-    for module in model.modules():
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                on_device = parameter.detach().to(device)
-                module._parameters[name] = nn.Parameter(on_device, parameter.requires_grad)
-        for name, buffer in module._buffers.items():
-            if buffer is not None:
-                module._buffers[name] = buffer.to(device)
-    return model
-
-
 def other_device(make: Prepared, model: SourceModel) -> None:
     with another_device() as device:
         try:
-            method = make(moved(model, device))
+            method = make(copy.deepcopy(model).to(device))
             for x in batches(2):
                 for logits in (method(x.to(device)), method.predict(x.to(device))):
                     if logits.device != device:

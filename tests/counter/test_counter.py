@@ -57,14 +57,6 @@ def test_both_forms_are_bit_equal(kind):
     assert torch.equal(fast, plain)
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("kind", ["words", "uniform", "normal"])
-def test_gpu_draws_equal_cpu_draws(kind):
-    cpu = getattr(Rows(IDS, stream=3, seed=11), kind)(9, 40001)
-    gpu = getattr(Rows(IDS.cuda(), stream=3, seed=11), kind)(9, 40001)
-    assert torch.equal(cpu, gpu.cpu())
-
-
 def test_a_row_depends_on_its_id_only():
     whole = Rows(IDS, stream=1, seed=2).normal(33)
     order = torch.tensor([4, 0, 2])

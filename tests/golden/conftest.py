@@ -1,4 +1,5 @@
-"""``--golden-dir DIR`` replays another golden set than the slim one beside the tests."""
+"""``--golden-dir DIR`` replays another golden set than the slim one beside the tests,
+``--golden-device cuda`` on another device than the host."""
 
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ SKIPPED = pytest.StashKey[dict]()
 
 def pytest_addoption(parser):
     parser.addoption("--golden-dir", help="a folder of golden files: <method>/<anything>.npz")
+    parser.addoption("--golden-device", default="cpu", help="where it is replayed: cpu or cuda")
 
 
 def pytest_configure(config):

@@ -112,8 +112,8 @@ def method_class(name: str) -> type[Method] | None:
     return locate(yaml.safe_load(path.read_text()), "method")  # type: ignore[return-value]
 
 
-def replay(case: Case, cls: type[Method]) -> Report:
-    """Run the method as the file says and compare.
+def replay(case: Case, cls: type[Method], device: str = "cpu") -> Report:
+    """Run the method as the file says on ``device`` and compare.
 
     Raises:
         RefusedError: the file asks for something that this reader does not know.
@@ -121,7 +121,7 @@ def replay(case: Case, cls: type[Method]) -> Report:
     if case.spec["kind"] == "unit":
         return replay_unit(case, Report())
     report = Report()
-    mine = run_stream(case, cls)
+    mine = run_stream(case, cls, device)
     spec = case.spec
     for kind in ("compare", "diagnostics"):
         for pattern, tolerance in (spec.get(kind) or {}).items():
@@ -136,13 +136,14 @@ def replay(case: Case, cls: type[Method]) -> Report:
         differs = any(line.startswith("logits:") for line in report.failures)
         report.failures = [] if differs else ["logits: agree with a record that has a known fault"]
     if report.failures and len(report.off) == len(report.failures):
-        report.undecided = decided_by_rounding(case, cls, mine, report.off)
+        report.undecided = decided_by_rounding(case, cls, device, mine, report.off)
     return report
 
 
 def decided_by_rounding(
     case: Case,
     cls: type[Method],
+    device: str,
     mine: Callable[[str], Any],
     off: Mapping[str, Mapping[str, float]],
 ) -> str | None:
@@ -164,7 +165,7 @@ def decided_by_rounding(
     if not first.max() > 0 or (first > allowed).any():
         return None
     with nudged_age_weights():
-        nudged = run_stream(case, cls, nudged=True)
+        nudged = run_stream(case, cls, device, nudged=True)
     for key, bound in off.items():
         before, after = (np.asarray(run(key), dtype=np.float64) for run in (mine, nudged))
         if before.shape != after.shape:
@@ -196,7 +197,9 @@ def nudged_age_weights() -> AbstractContextManager[Any]:
     return patch.object(CategoryMemory, "age_weights", larger)
 
 
-def run_stream(case: Case, cls: type[Method], *, nudged: bool = False) -> Callable[[str], Any]:
+def run_stream(
+    case: Case, cls: type[Method], device: str, *, nudged: bool = False
+) -> Callable[[str], Any]:
     """Replay the stream; returns what the method has for an array name, None if nothing.
 
     ``nudged`` moves every start weight by one unit in the last place.
@@ -204,8 +207,8 @@ def run_stream(case: Case, cls: type[Method], *, nudged: bool = False) -> Callab
     spec, arrays = case.spec, case.arrays
     torch.set_num_threads(1)
     dtype = getattr(torch, spec["dtype"])
-    x = torch.as_tensor(arrays["x"]).to(dtype)
-    model = make_model(spec["model"]).to(dtype)
+    x = torch.as_tensor(arrays["x"]).to(device, dtype)
+    model = make_model(spec["model"]).to(device, dtype)
     load_part(model, case.under(spec["start"]["student"]))
     if nudged:
         with torch.no_grad():
@@ -213,7 +216,7 @@ def run_stream(case: Case, cls: type[Method], *, nudged: bool = False) -> Callab
                 parameter.copy_(torch.nextafter(parameter, torch.full_like(parameter, torch.inf)))
     found: dict[str, list[Any]] = {}
     with torch.no_grad():
-        found["source_logits"] = [model.eval()(batch) for batch in x]
+        found["source_logits"] = [model.eval()(batch).cpu() for batch in x]
     views = None
     if spec.get("views"):
         views = ReplayedViews(spec["views"], spec["arguments"], arrays)
@@ -223,7 +226,9 @@ def run_stream(case: Case, cls: type[Method], *, nudged: bool = False) -> Callab
         expected = {SURVIVORS[name] for name in spec.get("survives_reset") or []}
         ours = set(method.survives_reset)
         assert ours == expected, f"survives a reset: {sorted(ours)}, expected: {sorted(expected)}"
-    method.observers.append(lambda name, value: found.setdefault(name, []).append(value.clone()))
+    method.observers.append(
+        lambda name, value: found.setdefault(name, []).append(value.to("cpu", copy=True))
+    )
     if spec.get("source_data"):
         method.prepare(source_data(case))
     method.remember()
@@ -237,12 +242,12 @@ def run_stream(case: Case, cls: type[Method], *, nudged: bool = False) -> Callab
         if views:
             views.begin_batch()
         before = len(n_resets)
-        found.setdefault("logits", []).append(feed(method))
+        found.setdefault("logits", []).append(feed(method).cpu())
         found.setdefault("resets", []).append(torch.tensor([len(n_resets) - before]))
         for key, values in traced.items():
             if key.startswith("trace/memory/"):
                 width = arrays[key].shape[1]
-                values.append(memory_column(method, key.rpartition("/")[2], width, x))
+                values.append(memory_column(method, key.rpartition("/")[2], width, x.cpu()))
             else:
                 values.append(quantity(method, key.removeprefix("trace/"), spec))
         if batch == 0:
@@ -448,7 +453,7 @@ class ReplayedRestore(RandomRestore):
             if spec["restore_mask"] == "array":
                 pattern = spec["restore_mask_arrays"]["pattern"].format(name=name)
                 mask = torch.as_tensor(self.case.arrays[pattern]).bool()
-                yield mask.reshape(-1, *start.shape)[self.updates[0] - 1]
+                yield mask.reshape(-1, *start.shape)[self.updates[0] - 1].to(start.device)
             else:
                 yield torch.full_like(start, spec["restore_mask"] == "all", dtype=torch.bool)
 
@@ -509,7 +514,7 @@ def quantity(method: Method, path: str, spec: Mapping[str, Any]) -> Tensor | Non
         value = torch.tensor(float("nan") if owner is None else owner, dtype=torch.float64)
     else:
         value = owner
-    return value.detach().clone() if isinstance(value, Tensor) else None
+    return value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else None
 
 
 def memory_column(method: Method, column: str, width: int, x: Tensor) -> Tensor | None:
@@ -522,7 +527,7 @@ def memory_column(method: Method, column: str, width: int, x: Tensor) -> Tensor 
         "age": memory.age,
         "class": lambda item: item.label,
         "uncertainty": lambda item: item.uncertainty,
-        "index": lambda item: int((stream == item.image).flatten(1).all(1).nonzero()[0]),
+        "index": lambda item: int((stream == item.image.cpu()).flatten(1).all(1).nonzero()[0]),
     }
     found = [values[column](item) for item in memory.items()]
     return torch.tensor(found + [-1] * (width - len(found)), dtype=torch.float64)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from harness import method_class, method_name, read_case, replay
 from views import RefusedError
 
@@ -24,13 +25,15 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("golden_file", files, ids=names)
 
 
-def test_golden(golden_file, note_skipped):
+def test_golden(golden_file, note_skipped, pytestconfig, monkeypatch):
     name = method_name(golden_file)
     cls = method_class(name)
     if cls is None:
         pytest.skip(f"not covered: no method '{name}'")
+    device = pytestconfig.getoption("golden_device", default="cpu")
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # not with products of 10 bits
     try:
-        report = replay(read_case(golden_file), cls)
+        report = replay(read_case(golden_file), cls, device)
     except RefusedError as error:
         pytest.fail(f"refused: {error}", pytrace=False)
     if report.skipped:

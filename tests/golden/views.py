@@ -136,7 +136,8 @@ class ReplayedViews:
         assert length == len(x), (
             f"call {call}: the file has {length} images, the method gave {len(x)}"
         )
-        rows = torch.as_tensor(np.asarray(flat[start : start + length * p * p])).view(length, 1, -1)
+        rows = torch.as_tensor(np.asarray(flat[start : start + length * p * p])).to(x.device)
+        rows = rows.view(length, 1, -1)
         cut = side // p * p
         y = resized(x, cut)
         blocks = y.unfold(2, cut // p, cut // p).unfold(3, cut // p, cut // p)

@@ -9,10 +9,7 @@ from ctta.methods.cotta import CoTTA
 from ctta.models.graphs import replaying
 from ctta.testing import batches, tiny_cnn, tiny_vit
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
-]
+pytestmark = pytest.mark.gpu
 
 
 @pytest.mark.parametrize("tiny", [tiny_cnn, tiny_vit])

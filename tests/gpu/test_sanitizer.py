@@ -6,12 +6,10 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.slow,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
     pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="no CuPy here"),
     pytest.mark.skipif(
         shutil.which("compute-sanitizer") is None, reason="no compute-sanitizer here"

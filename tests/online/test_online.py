@@ -1,6 +1,7 @@
 """The loop, the trace, the window, and going on after a checkpoint, with real methods."""
 
 import collections
+import os
 import random
 
 import numpy as np
@@ -321,6 +322,23 @@ def test_the_callers_generators_come_back():
     random.seed(5)
     np.random.seed(5)  # noqa: NPY002
     assert drawn == (torch.rand(1), random.random(), np.random.rand())  # noqa: NPY002
+
+
+def test_operators_add_up_in_a_fixed_order_inside_only(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    seen = set()
+
+    def answer(x):
+        seen.add((torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark))
+        return x.flatten(1)[:, :4]
+
+    run_online(Echo(model(), answer=answer), stream())
+    assert seen == {(True, False)}
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.backends.cudnn.benchmark
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 def test_reset_each_repeats_itself():
