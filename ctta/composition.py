@@ -103,6 +103,7 @@ def for_each(
         return error_of(done.result)
 
     sys.argv = [program, *arguments]
+    os.environ["CTTA_SWEEP_DIR"] = str(sweep.folder)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, where there is more to say
     try:
         hydra.main(version_base="1.3", config_path=str(asset_dir("configs")), config_name="config")(

@@ -58,6 +58,7 @@ def test_multirun_prints_a_table_and_draws_two_pictures(ctta, tmp_path):
     assert "norm" in out
     assert len(results(tmp_path)) == 2
     assert len(list((tmp_path / "runs").glob("*.png"))) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
 def test_a_narrow_terminal_does_not_cut_the_table(ctta, monkeypatch):
