@@ -1,7 +1,7 @@
 """The leaderboard's own content: every method over digits_c in five settings.
 
     python data_scripts/leaderboard_digits.py run [--orders 5] [--only SETTING]
-    python data_scripts/leaderboard_digits.py add --hardware TEXT [--orders 3] [--only SETTING]
+    python data_scripts/leaderboard_digits.py add --hardware TEXT [--orders 5] [--only SETTING]
 
 `run` makes the runs that are not finished yet, in CTTA_RUNS; `add` makes entries of those of the
 first ORDERS orders and removes what lay there of a setting before. Gradual and recurring streams
