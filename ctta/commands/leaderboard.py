@@ -153,7 +153,7 @@ def add_runs(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     """`ctta leaderboard check`."""
     from ctta.leaderboard.check import Check
-    from ctta.leaderboard.shelf import Shelf
+    from ctta.leaderboard.shelf import NOT_HERE, NOT_VERIFIABLE, Shelf
 
     shelf = Shelf(options.entries)
     entries, problems = shelf.read(options.path)
@@ -171,13 +171,14 @@ def check(options: argparse.Namespace) -> int:
     write(problems)
     broken = [problem for problem in problems if not problem.question]
     n_files = len({filed.where for filed in entries} | {problem.where for problem in problems})
-    missing = Counter(filed.unverified for filed in entries)
+    told = {problem.where for problem in broken}
+    missing = Counter(filed.unverified for filed in entries if filed.where not in told)
     line = (
         f"{n_files} entries, {len(broken)} problems, {len(problems) - len(broken)} questions, "
-        f"{missing['not verifiable']} not verifiable"
+        f"{missing[NOT_VERIFIABLE]} {NOT_VERIFIABLE}"
     )
-    elsewhere = missing["not verified here"]
-    write([f"{line}, {elsewhere} not verified here (--download)" if elsewhere else line])
+    elsewhere = missing[NOT_HERE]
+    write([f"{line}, {elsewhere} {NOT_HERE} (--download)" if elsewhere else line])
     return 1 if broken else 0
 
 
@@ -188,7 +189,7 @@ def downloaded(entries: Iterable[Filed]) -> Iterator[Problem]:
 
     for filed in entries:
         trace = filed.entry.trace
-        if trace is not None and trace.link is not None and not filed.verifiable:
+        if trace is not None and trace.link is not None and filed.unverified:
             try:
                 fetch_trace(trace)
             except ValueError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ctta.leaderboard.check import Check, comparable_published
 from ctta.leaderboard.entry import typed
 from ctta.leaderboard.published import PublishedRow, best_first
-from ctta.leaderboard.shelf import Filed, Problem, Shelf
+from ctta.leaderboard.shelf import NOT_HERE, NOT_VERIFIABLE, Filed, Problem, Shelf
 from ctta.results.result import Result
 from ctta.results.rows import HEADLINE, RANKED_TOGETHER, Row, gather, ranked
 from ctta.results.table import row_names
@@ -46,15 +46,20 @@ class Line:
         return self.method in CONTROLS
 
     @property
-    def verifiable(self) -> bool:
-        """All of its metrics can be computed again."""
-        return all(filed.verifiable for filed in self.entries)
+    def unverified(self) -> str:
+        """As `ctta.leaderboard.shelf.Filed.unverified`: of its runs what says the worst."""
+        found = {filed.unverified for filed in self.entries}
+        return next((mark for mark in (NOT_VERIFIABLE, NOT_HERE) if mark in found), "")
 
     @property
-    def unverified(self) -> str:
-        """What to say where they cannot; see `ctta.leaderboard.shelf.Filed.unverified`."""
-        # "not verifiable" before "not verified here"
-        return min(filter(None, (filed.unverified for filed in self.entries)), key=len, default="")
+    def marks(self) -> list[str]:
+        """What to know of it wherever its name is shown."""
+        return [mark for mark in ("control" if self.control else "", self.unverified) if mark]
+
+    @property
+    def label(self) -> str:
+        """The name with its marks."""
+        return f"{self.name} ({', '.join(self.marks)})" if self.marks else self.name
 
     @property
     def difference(self) -> float | None:

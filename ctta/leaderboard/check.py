@@ -97,11 +97,11 @@ class Check:
         entry = filed.entry
         yield from follow_from_domains(entry)
         try:
-            if not filed.verifiable and (entry.trace is None or entry.trace.link):
+            if filed.unverified and (entry.trace is None or entry.trace.link):
                 met = set(map(str, self.shelf.shared(entry, known)["domain_names"]))
                 if met != entry.result.error_by_domain.keys():
                     yield "result.error_by_domain", "the domains are not those of the stream"
-                return  # shown as not verifiable
+                return  # shown with that mark
             trace = self.shelf.trace(filed, known)
         except (ValueError, TypeError) as error:
             yield "trace", str(error)

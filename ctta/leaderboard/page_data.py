@@ -210,8 +210,10 @@ def measured(line: Line, section: Section, streams: Sequence[str], texts: Texts)
         "name": line.name,
         "method": line.method,
         "version": result.method.version,
+        "label": line.label,
+        "marks": line.marks,
         "control": line.control,
-        "verifiable": line.verifiable,
+        "verified": not line.unverified,
         "mean": round(line.row.mean(HEADLINE), 4),
         "interval": interval and [round(interval.low, 4), round(interval.high, 4)],
         "published_by": line.published and texts.number(evidence(line.published)),
@@ -249,6 +251,7 @@ def run(filed: Filed, streams: Sequence[str]) -> Json:
         "error": f"{result.metrics[HEADLINE]:.2f}",
         "trace_sha256": result.trace_sha256,
         "trace": trace_link(filed),
+        "unverified": filed.unverified,
     }
 
 
@@ -286,7 +289,7 @@ def along(line: Line, shelf: Shelf, met: Met) -> list[float | None] | None:
     """The error along the stream to a tenth of a point; None without a trace."""
     parts = []
     for filed in line.entries:
-        if filed.verifiable:
+        if not filed.unverified:
             trace = shelf.trace(filed, shelf.known(filed.entry.benchmark))
             own = segments(trace)
             met.distinct.add(tuple(own))

@@ -8,6 +8,7 @@ from statistics import fmean
 
 from ctta.leaderboard.board import Group, Line, Section
 from ctta.leaderboard.published import PublishedRow, about
+from ctta.leaderboard.shelf import NOT_HERE, NOT_VERIFIABLE
 from ctta.results.result import CostRecord, Result
 from ctta.results.rows import HEADLINE, Row
 from ctta.results.statistics import corruption_of, ranks
@@ -61,6 +62,11 @@ COSTS: dict[str, Callable[[CostRecord], float | None]] = {
     "forwards a batch": lambda c: c.forwards,
     "backwards a batch": lambda c: c.backwards,
 }
+UNVERIFIED = {
+    NOT_VERIFIABLE: "Not verifiable: there is no trace from which metrics could be computed again",
+    NOT_HERE: "Not verified here: the trace lies elsewhere; 'ctta leaderboard check --download' "
+    "fetches and checks it",
+}
 METRICS = {"NLL": "nll", "ECE": "ece", "Brier": "brier", "forgetting": "forgetting_pct"}
 
 
@@ -91,7 +97,7 @@ def beside(section: Section) -> Sheet:
         best = {metric: bold(group, metric) for metric in METRICS.values()}
         rows = []
         for i, line in enumerate(group.lines):
-            cells = [Cell(label(line))]
+            cells = [Cell(line.label)]
             for metric in METRICS.values():
                 value = average(line.row, metric)
                 digits = 1 if metric.endswith("_pct") else 3
@@ -109,15 +115,6 @@ def title(section: Section) -> str:
     return ", ".join([section.benchmark, section.setting, section.model, *section.chosen])
 
 
-def label(line: Line) -> str:
-    """The line's name with what to know of it."""
-    marks = [
-        *(["control"] if line.control else []),
-        *([line.unverified] if line.unverified else []),
-    ]
-    return f"{line.name} ({', '.join(marks)})" if marks else line.name
-
-
 def error_rows(group: Group, domains: Sequence[str]) -> list[list[Cell]]:
     """The lines of a group."""
     best = {metric: bold(group, metric) for metric in (*domains, HEADLINE)}
@@ -127,7 +124,7 @@ def error_rows(group: Group, domains: Sequence[str]) -> list[list[Cell]]:
         half = f" ± {interval.half:.2f}" if interval is not None and interval.half else ""
         rows.append(
             [
-                Cell(label(line)),
+                Cell(line.label),
                 Cell("" if line.rank is None else str(line.rank)),
                 *(Cell(f"{line.row.mean(d):.1f}", bold=best[d][i]) for d in domains),
                 Cell(f"{line.row.mean(HEADLINE):.2f}{half}", bold=best[HEADLINE][i]),
@@ -173,6 +170,8 @@ def remarks(section: Section) -> list[str]:
     found += dict.fromkeys(notes([row.results[0] for row in rows]))
     if section.missing_controls:
         found.append(f"Negative controls that are missing: {', '.join(section.missing_controls)}")
+    met = {line.unverified for line in section.lines}
+    found += [text for mark, text in UNVERIFIED.items() if mark in met]
     for source in dict.fromkeys(row.source for row in section.published):
         found.append(f"Published, {source}: {about().sources[source]}")
     unequal = [

@@ -19,6 +19,8 @@ from ctta.results.result import Strict, write_text
 from ctta.results.rows import AVERAGED
 
 KNOWN = "_known"  # no method has a name like it
+NOT_VERIFIABLE = "not verifiable"  # there is no trace to compute metrics from
+NOT_HERE = "not verified here"  # it lies elsewhere, and was not fetched
 
 
 @dataclass(frozen=True)
@@ -93,17 +95,11 @@ class Filed:
         return kept(trace.sha256)
 
     @property
-    def verifiable(self) -> bool:
-        """The metrics can be computed again, here and now."""
-        return self.entry.trace is not None and self.trace_path.is_file()
-
-    @property
     def unverified(self) -> str:
-        """Why they cannot, in two or three words; empty: they can."""
-        if self.verifiable:
-            return ""
-        linked = self.entry.trace is not None and self.entry.trace.link is not None
-        return "not verified here" if linked else "not verifiable"
+        """Why metrics cannot be computed again here and now, as it is shown; empty: they can."""
+        if self.entry.trace is None:
+            return NOT_VERIFIABLE
+        return "" if self.trace_path.is_file() else NOT_HERE
 
 
 class Shelf:
@@ -197,7 +193,7 @@ class Shelf:
         """The trace of an entry.
 
         Raises:
-            ValueError: it is not verifiable, or the files are not what the hashes say.
+            ValueError: there is none, or the files are not what the hashes say.
         """
         if filed.entry.trace is None:
             raise ValueError("the entry has no trace")

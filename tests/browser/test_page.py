@@ -70,8 +70,11 @@ def test_it_opens_from_a_file_with_the_measured_benchmark(open_page):
         "source-free, tuned in its own way",
         "published numbers",
     ]
-    row = page.get_by_role("row", name="rmt").first
-    assert row.get_by_text("not verifiable").is_visible()
+    for method, mark in (("rmt", "not verifiable"), ("cotta", "not verified here")):
+        for table in range(2):
+            head = page.locator("main table").nth(table).locator("th.name", has_text=method).first
+            assert head.get_by_text(mark, exact=True).is_visible()
+    assert page.locator("th.name", has_text="not verif").count() == 4
     assert page.locator("tr:not(.published) svg.bar").count() == 7
     assert page.locator("tr.published em").first.is_visible()
     assert "schema_version" in page.locator("details.problems").text_content()
@@ -126,8 +129,11 @@ def test_it_filters_and_the_controls_stay(open_page):
     page.get_by_role("searchbox").fill("")
     page.get_by_label("source-free, equally tuned").uncheck()
     assert names(page)[0] == controls and len(names(page)) == 4
-    page.get_by_label("verifiable only").check()
+    page.get_by_label("verified only").check()
     assert names(page)[1] == ["eata"]
+    page.get_by_label("source-free, equally tuned").check()
+    assert names(page)[0] == controls  # and not cotta, whose traces are elsewhere
+    page.get_by_label("source-free, equally tuned").uncheck()
     page.get_by_label("published numbers").uncheck()
     assert names(page) == [controls, ["eata"], ["tent"]]
 
@@ -171,6 +177,7 @@ def test_what_is_not_verifiable_has_no_trace_to_download(open_page, ids):
     page = open_page(f"{CONTINUAL}/row/{ids['rmt']}")
     assert page.locator("a[download]").all_text_contents() == ["record"] * 3
     assert page.locator("h2 .not-verifiable").is_visible()
+    assert page.locator("td .not-verifiable").count() == 3
     assert page.locator("figure").count() == 0
 
 
@@ -194,6 +201,24 @@ def test_a_linked_trace_is_linked(open_page, ids):
         links.evaluate_all("(all) => all.map((a) => [a.href, a.rel])")
         == [["https://e.org/trace.npz", "noopener noreferrer"]] * 3
     )
+    assert page.locator("h2 .not-verified-here").is_visible()
+    assert page.locator("td .not-verified-here").count() == 3
+
+
+def test_a_comparison_and_the_pictures_mark_what_is_not_verified(open_page, ids):
+    page = open_page(f"{CONTINUAL}/compare/{ids['rmt']}/{ids['cotta']}")
+    assert page.locator(".warning .badge").all_text_contents() == [
+        "not verifiable",
+        "not verified here",
+    ]
+    assert page.locator("thead th").all_text_contents()[1:3] == [
+        "rmt (not verifiable)",
+        "cotta (not verified here)",
+    ]
+    page.goto(page.url.partition("#")[0] + CONTINUAL)
+    costs = page.get_by_role("img").nth(1)
+    titles = costs.locator("circle title").all_text_contents()
+    assert sum(title.startswith("rmt (not verifiable): ") for title in titles) == 1
 
 
 def test_two_chosen_rows_are_compared_as_the_statistics_do(open_page, lab):
@@ -208,12 +233,13 @@ def test_two_chosen_rows_are_compared_as_the_statistics_do(open_page, lab):
     assert page.locator("tbody tr").count() == 15
     page.get_by_role("link", name="Swap").click()
     assert agrees(page, lines["eata"], lines["cotta"])
-    page.get_by_label("First").select_option(label="rmt")
-    page.get_by_label("Second").select_option(label="source")
+    page.get_by_label("First").select_option(label="rmt (not verifiable)")
+    page.get_by_label("Second").select_option(label="source (control)")
     page.wait_for_function("""document.querySelector("h2").textContent === "rmt and source" """)
     assert agrees(page, lines["rmt"], lines["source"])
     assert "rmt is better" in page.locator(".verdict").text_content()
-    assert page.locator(".warning").is_visible()  # source-using and source-free
+    warning = page.locator(".warning", has_text="not the same means")  # source-using, source-free
+    assert warning.is_visible()
 
 
 @pytest.mark.parametrize(
@@ -258,7 +284,7 @@ def test_pictures_say_what_they_show(open_page):
     costs = page.get_by_role("img").nth(1)
     assert costs.get_attribute("aria-label").startswith("Error in % against MFLOPs an image")
     page.get_by_label("choose norm").check()
-    assert page.locator(".legend").text_content() == "norm"
+    assert page.locator(".legend").text_content() == "norm (control)"
     assert page.locator("circle.chosen").count() == 1
 
 

@@ -177,7 +177,7 @@ def test_a_linked_trace_is_verified_once_it_was_fetched(entries):
     trace = entries.path().with_suffix(".npz")
     away = trace.rename(trace.with_suffix(".away"))
     found, _ = entries.shelf.read(entries.path())
-    assert not found[0].verifiable and problems(entries) == ""
+    assert found[0].unverified == "not verified here" and problems(entries) == ""
     away.rename(trace)
     entries.change("result.metrics.nll", 0.1)
     assert "result.metrics.nll" in problems(entries)

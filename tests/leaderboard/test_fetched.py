@@ -12,7 +12,6 @@ from ctta.leaderboard.board import board
 from ctta.leaderboard.check import Check
 from ctta.leaderboard.entry import ShippedTrace
 from ctta.leaderboard.fetched import fetch_trace, kept
-from ctta.leaderboard.sheets import label
 from ctta.leaderboard.shipped import file_sha256
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
@@ -54,12 +53,12 @@ def problems(entries):
 def test_a_fetched_trace_is_verified_from_then_on_and_asked_for_once(away, server):
     trace = linked(away, server)
     (filed,), _ = away.shelf.read(away.path())
-    assert not filed.verifiable and filed.unverified == "not verified here"
+    assert filed.unverified == "not verified here"
     (line,) = board(away.shelf).sections[0].lines
-    assert label(line) == "norm (control, not verified here)"
+    assert line.label == "norm (control, not verified here)"
     path = fetch_trace(trace)
     assert path == kept(trace.sha256) and file_sha256(path) == trace.sha256
-    assert filed.verifiable and not problems(away)
+    assert not filed.unverified and not problems(away)
     away.change("result.metrics.nll", 0.1)
     assert "result.metrics.nll" in str(problems(away)[0])
     assert fetch_trace(trace) == path and len(server.asked) == 1

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ctta.leaderboard.along import Segment, error_in_parts, n_parts, segments
-from ctta.leaderboard.page_data import name_panels, shared_by_all, slug
+from ctta.leaderboard.board import board
+from ctta.leaderboard.page_data import name_panels, page_data, shared_by_all, slug
 from ctta.online.trace import Trace
 
 
@@ -53,6 +54,27 @@ def test_panels_are_named_by_what_tells_them_apart():
     addresses = [own["id"] for own in panels]
     assert addresses[:3] == ["digits_c/a-x", "digits_c/a-y", "digits_c/a-y-2"]
     assert len(set(addresses)) == len(panels) and addresses[-2] == "digits_c/c-d"
+
+
+def test_rows_and_runs_have_the_marks_of_their_traces(many):
+    first = many.path("tent")
+    many.change("trace", None, path=first)
+    for path in many.path("source").parent.glob("*.json"):
+        many.change("trace.link", "https://example.org/a.npz", path=path)
+        path.with_suffix(".npz").unlink()
+    panel = page_data(board(many.shelf), many.shelf, "x")["panels"][0]
+    rows = {row["name"]: row for row in panel["rows"] if "id" in row}
+    assert {name: row["marks"] for name, row in rows.items()} == {
+        "tent": ["not verifiable"],
+        "norm": ["control"],
+        "source": ["control", "not verified here"],
+        "eata": [],
+    }
+    assert [name for name, row in rows.items() if not row["verified"]] == ["tent", "source"]
+    assert rows["source"]["label"] == "source (control, not verified here)"
+    marks = {run["identity"]: run["unverified"] for run in rows["tent"]["runs"]}
+    assert marks.pop(first.stem) == "not verifiable" and set(marks.values()) == {""}
+    assert rows["source"]["along"] is None and rows["tent"]["along"]
 
 
 def test_an_address_is_plain():

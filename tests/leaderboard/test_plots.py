@@ -138,6 +138,21 @@ def test_a_picture_has_the_same_bytes_each_time(section, tmp_path, form):
     )
 
 
+def test_every_picture_marks_what_is_not_verifiable(many):
+    for path in many.path("tent").parent.glob("*.json"):
+        many.change("trace", None, path=path)
+    section = board(many.shelf).sections[0]
+    lines = chosen_lines(section, ["tent", "norm", "eata"])
+    for figure in (
+        corruptions.draw(section, lines),
+        pareto.draw(section, lines, "flops"),
+        ranks.draw([section, section], [lines, lines], "nemenyi"),
+    ):
+        assert "tent (not verifiable)" in " ".join(texts(figure))
+    with pytest.raises(ValueError, match="tent is not verifiable"):
+        traces(many.shelf, lines)  # of `stream` and `rounds`
+
+
 def test_names_are_text_and_no_formulas(section, tmp_path):
     object.__setattr__(section.lines[0], "name", HOSTILE)
     path = save(tmp_path / "a.svg", lambda: corruptions.draw(section, section.lines))

@@ -93,12 +93,31 @@ def test_what_is_not_verifiable_is_marked(many):
     path = many.path("tent", 0)
     many.change("trace", None, path=path)
     path.with_suffix(".npz").unlink()
+    for path in many.root.glob("digits_c/source/*.json"):
+        many.change("trace.link", "https://example.org/a.npz", path=path)
+        path.with_suffix(".npz").unlink()
     (section,) = board(many.shelf).sections
-    assert [row[0].text for row in sheets(section)[1].parts[0].rows] == [
-        "tent (not verifiable)",
-        "norm (control)",
-        "source (control)",
+    names = ["tent (not verifiable)", "norm (control)", "source (control, not verified here)"]
+    errors, beside = sheets(section)
+    for sheet in (errors, beside):
+        assert [row[0].text for row in sheet.parts[0].rows] == names
+        for form in (markdown, latex, html):
+            assert all(name in form.render([sheet]) for name in names)
+    assert [note.partition(":")[0] for note in errors.notes if "erifi" in note] == [
+        "Not verifiable",
+        "Not verified here",
     ]
+    for records in (
+        json.loads(flat.to_json([section])),
+        csv.DictReader(io.StringIO(flat.to_csv([section]))),
+    ):
+        found = {own["method"]: own["verification"] for own in records if own["kind"] == "measured"}
+        assert found == {
+            "tent": "not verifiable",
+            "norm": "verified",
+            "source": "not verified here",
+            "eata": "verified",
+        }
 
 
 def test_csv_and_json_read_back_to_the_same_numbers(many):

@@ -46,7 +46,7 @@ def measured(line: Line, group: Group, section: Section) -> Record:
         "uses_source_data": group.uses_source_data,
         "equally_tuned": group.equal,
         "control": line.control,
-        "verifiable": line.verifiable,
+        "verification": line.unverified or "verified",
         "over": line.row.varied,
         "rank": line.rank,
         "error_pct": line.row.mean(HEADLINE),

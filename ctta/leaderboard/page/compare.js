@@ -18,6 +18,8 @@ function compareView(panel, a, b) {
         make("a", { class: "button", href: address(panel, "compare", b.id, a.id) }, "Swap")),
       part(a) !== part(b) && make("p", { class: "warning" },
         `They had not the same means: ${a.name} is ${part(a)}, ${b.name} is ${part(b)}.`),
+      [a, b].filter((row) => !row.verified).map((row) =>
+        make("p", { class: "warning" }, row.name, marksOf(row))),
       make("p", { class: "verdict", "data-mean": difference,
         "data-low": interval && interval[0], "data-high": interval && interval[1] },
         make("strong", {}, `${signed(difference)} points of error`),
@@ -53,7 +55,7 @@ function byDomain(panel, a, b) {
       make("td", {}, signed(difference), differenceBar(difference / most)));
   });
   return make("table", { class: "compact" }, make("caption", {}, "Error in % on each domain"),
-    make("thead", {}, make("tr", {}, ["domain", a.name, b.name, "difference"].map((text) =>
+    make("thead", {}, make("tr", {}, ["domain", a.label, b.label, "difference"].map((text) =>
       make("th", { scope: "col" }, text)))),
     make("tbody", {}, lines));
 }

@@ -6,7 +6,7 @@ const COSTS = ["ms an image", "MFLOPs an image", "peak MiB", "forwards a batch",
 function stateOf(panel) {
   if (!states.has(panel.id)) {
     states.set(panel.id, {
-      words: [], hidden: new Set(), verifiable: false, chosen: new Set(), cost: COSTS[0],
+      words: [], hidden: new Set(), verified: false, chosen: new Set(), cost: COSTS[0],
     });
   }
   return states.get(panel.id);
@@ -84,8 +84,8 @@ function filters(panel, state, changed) {
   return [
     make("label", {}, "Methods with ", search),
     parts.length > 1 && make("fieldset", {}, make("legend", {}, "Show"), parts),
-    panel.rows.some((row) => row.verifiable === false)
-      && toggle("verifiable only", state.verifiable, (on) => { state.verifiable = on; }),
+    panel.rows.some((row) => row.verified === false)
+      && toggle("verified only", state.verified, (on) => { state.verified = on; }),
   ];
 }
 

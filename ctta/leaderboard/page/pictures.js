@@ -96,16 +96,16 @@ function alongPicture(panel, rows, width) {
       pen = "L";
     });
     return draw("path", { class: `line c${i}`, d: path, "stroke-dasharray": DASHES[i] },
-      draw("title", {}, row.name));
+      draw("title", {}, row.label));
   });
   const said = shown.map((row) => {
     const errors = row.along.filter((e) => e !== null);
-    return `${row.name} from ${Math.min(...errors)} to ${Math.max(...errors)}`;
+    return `${row.label} from ${Math.min(...errors)} to ${Math.max(...errors)}`;
   });
   const legend = shown.map((row, i) => make("li", {},
     draw("svg", { "aria-hidden": "true", width: 34, height: 10 },
       draw("path", { class: `line c${i}`, d: "M0 5H34", "stroke-dasharray": DASHES[i] })),
-    row.name));
+    row.label));
   return make("figure", {}, make("figcaption", {}, title),
     picture(`${title}: ${said.join("; ")}`, width, height, bands,
       yAxis(ticks(most), y, left, right), lines),
@@ -143,7 +143,8 @@ function paretoPicture(panel, rows, column, chosen, width) {
   const others = marks.filter((m) => !best.includes(m)
     && (marks.length <= MOST_NAMES || m.row.control || chosen.has(m.row.id)));
   for (const mark of [...best, ...others]) {
-    const size = 6.6 * mark.row.name.length, [cx, cy] = [x(mark.cost), y(mark.error)];
+    const name = mark.row.verified ? mark.row.name : mark.row.label;
+    const size = 6.6 * name.length, [cx, cy] = [x(mark.cost), y(mark.error)];
     const places = [[cx + 7, cy - 5], [cx - 7 - size, cy - 5], [cx + 7, cy + 14],
       [cx - 7 - size, cy + 14], [cx - size / 2, cy - 12], [cx - size / 2, cy + 20]];
     const at = places.find(([px, py]) => px >= left && px + size <= width && py > top + 8
@@ -153,21 +154,21 @@ function paretoPicture(panel, rows, column, chosen, width) {
         && Math.abs(y(m.error) - (py - 4)) < 8));
     if (!at) continue;
     taken.push([at[0], at[1], size]);
-    labels.push(draw("text", { class: "label", x: at[0], y: at[1] }, mark.row.name));
+    labels.push(draw("text", { class: "label", x: at[0], y: at[1] }, name));
   }
   const dots = marks.map((mark) => draw("circle", {
     class: `dot${best.includes(mark) ? " best" : ""}${chosen.has(mark.row.id) ? " chosen" : ""}`,
     cx: x(mark.cost), cy: y(mark.error), r: 5,
-  }, draw("title", {}, `${mark.row.name}: ${points(mark.error)} %, ${mark.cost} ${column}`)));
+  }, draw("title", {}, `${mark.row.label}: ${points(mark.error)} %, ${mark.cost} ${column}`)));
   const axis = logTicks(low, high, [1, 2, 5]).map((value) => [
     draw("line", { class: "grid", x1: x(value), x2: x(value), y1: top, y2: bottom }),
     draw("text", { x: x(value), y: bottom + 16, "text-anchor": "middle" },
       String(Number(value.toPrecision(3)))),
   ]);
-  const said = best.map((mark) => `${mark.row.name} (${points(mark.error)} %, ${mark.cost})`);
+  const said = best.map((mark) => `${mark.row.label}: ${points(mark.error)} %, ${mark.cost}`);
   return make("figure", {},
     make("figcaption", {}, `${title}, both in logarithms`),
-    picture(`${title}. Not beaten in both: ${said.join(", ")}`, width, height,
+    picture(`${title}. Not beaten in both: ${said.join("; ")}`, width, height,
       yAxis(logTicks(least, most, [1, 1.5, 2, 3, 5, 7]), y, left, right), axis, draw("path", { class: "front", d: steps }), dots, labels,
       draw("text", { x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, column)));
 }

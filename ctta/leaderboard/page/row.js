@@ -61,7 +61,7 @@ function runs(panel, row) {
       [stream.stream_sha256, stream.data_sha256, run.trace_sha256].map((hash) =>
         make("td", {}, make("code", { title: hash }, hash.slice(0, 12)))),
       make("td", {}, make("a", { href: `${file}.json`, download: true }, "record"),
-        " ", traceOf(run, file)));
+        " ", traceOf(run, file), run.unverified && badge(run.unverified)));
   });
   return make("table", { class: "compact" }, make("caption", {}, "SHA-256 cut short; whole below"),
     make("thead", {}, make("tr", {}, head.map((text) => make("th", { scope: "col" }, text)))),
@@ -69,7 +69,7 @@ function runs(panel, row) {
 }
 
 function traceOf(run, file) {
-  if (!run.trace) return badge("not verifiable");
+  if (!run.trace) return null;
   if (run.trace !== true) return outside(run.trace, "trace");
   return make("a", { href: `${file}.npz`, download: true }, "trace");
 }
@@ -95,7 +95,7 @@ function listing(values) {
 // A list of rows to choose one from.
 function choice(label, rows, chosen, changed) {
   const options = rows.map((row) =>
-    make("option", { value: row.id, selected: row === chosen }, row.name));
+    make("option", { value: row.id, selected: row === chosen }, row.label));
   if (!chosen) options.unshift(make("option", { value: "", selected: true }, "choose a row"));
   return make("label", {}, `${label} `, make("select", {
     change: (event) => { if (event.target.value) changed(event.target.value); },

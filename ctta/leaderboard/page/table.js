@@ -91,7 +91,7 @@ function tableOf(panel, options) {
 function seen(row, part, state) {
   if (row.control) return true;
   if (state.hidden.has(part.heading)) return false;
-  if (state.verifiable && row.verifiable === false) return false;
+  if (state.verified && row.verified === false) return false;
   const name = row.name.toLowerCase();
   return state.words.every((word) => name.includes(word));
 }
@@ -116,7 +116,7 @@ function named(panel, row, { state, changed, choose }) {
 }
 
 function marksOf(row) {
-  return [row.control && badge("control"), row.verifiable === false && badge("not verifiable")];
+  return row.marks.map(badge);
 }
 
 function badge(text) {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ctta.leaderboard.board import Line, Section
 from ctta.leaderboard.plots.choice import of_all
 from ctta.leaderboard.plots.style import head, new_figure, style, worded
-from ctta.leaderboard.sheets import label, title
+from ctta.leaderboard.sheets import title
 from ctta.results.rows import HEADLINE
 from ctta.results.statistics import Interval, by_group, student
 
@@ -30,7 +30,7 @@ def draw(section: Section, lines: Sequence[Line]) -> Figure:
             [mean for mean, _ in bars],
             width,
             yerr=[interval.half if interval is not None else 0.0 for _, interval in bars],
-            label=f"{label(line)}, {line.row.mean(HEADLINE):.1f}",
+            label=f"{line.label}, {line.row.mean(HEADLINE):.1f}",
             facecolor=own.colour,
             edgecolor="white" if own.colour == "#000000" else "black",
             hatch=own.hatch,

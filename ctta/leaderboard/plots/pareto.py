@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ctta.leaderboard.board import Line, Section
 from ctta.leaderboard.plots.choice import of_all
 from ctta.leaderboard.plots.style import head, new_figure, style
-from ctta.leaderboard.sheets import COSTS, cost, label, title
+from ctta.leaderboard.sheets import COSTS, cost, title
 from ctta.results.rows import HEADLINE
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def draw(section: Section, lines: Sequence[Line], kind: str) -> Figure:
             markeredgewidth=0.5,
             linestyle="none",
             elinewidth=0.8,
-            label=f"{label(line)}, {error:.1f}",
+            label=f"{line.label}, {error:.1f}",
         )
     axes.step(
         [x for x, _, _ in best],

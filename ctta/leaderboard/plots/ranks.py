@@ -86,15 +86,15 @@ def table(
         for section, own in zip(sections, found, strict=True)
         for corruption in by_group(dict.fromkeys(section.domains, 0.0))
     ]
-    marks = {line.name: mark(line) for own in lines for line in own}
-    return [name + marks[name] for name in names], np.round(np.array(rows), 9)
+    return [marked([own[name] for own in found]) for name in names], np.round(np.array(rows), 9)
 
 
-def mark(line: Line) -> str:
-    """What tells a method's means apart from the others'."""
-    if line.control:
-        return " (control)"
-    return " (source data)" if line.row.results[0].method.uses_source_data else ""
+def marked(lines: Sequence[Line]) -> str:
+    """A method's name with the marks that it has in any setting, and whether it had other means."""
+    marks = dict.fromkeys(mark for line in lines for mark in line.marks)
+    if lines[0].row.results[0].method.uses_source_data:
+        marks["source data"] = None
+    return f"{lines[0].name} ({', '.join(marks)})" if marks else lines[0].name
 
 
 def axis(axes: Axes, k: int, groups: Sequence[Sequence[int]], ranks: NDArray[np.float64]) -> float:

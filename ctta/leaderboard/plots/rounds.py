@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ctta.leaderboard.board import Line, Section
 from ctta.leaderboard.plots.choice import of_all
 from ctta.leaderboard.plots.style import head, new_figure, style
-from ctta.leaderboard.sheets import label, title
+from ctta.leaderboard.sheets import title
 from ctta.online.trace import Trace
 from ctta.results.metrics import error_by_visit
 from ctta.results.statistics import student
@@ -63,7 +63,7 @@ def draw(section: Section, lines: Sequence[Line], traces: Mapping[str, Sequence[
             linewidth=1.3,
             elinewidth=0.8,
             capsize=2,
-            label=label(line),
+            label=line.label,
         )
     axes.set_xticks(range(1, rounds + 1))
     axes.set_xlim(0.6, rounds + 0.4)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ctta.leaderboard.board import Line, Section
 from ctta.leaderboard.plots.choice import of_all
 from ctta.leaderboard.plots.style import head, new_figure, style, worded
-from ctta.leaderboard.sheets import label, title
+from ctta.leaderboard.sheets import title
 from ctta.online.trace import Trace
 from ctta.results.metrics import error_along_stream
 from ctta.results.statistics import corruption_of
@@ -48,7 +48,7 @@ def draw(section: Section, lines: Sequence[Line], traces: Mapping[str, Sequence[
             marker=own.marker,
             markersize=4,
             markevery=(i * 9, 80),
-            label=label(line),
+            label=line.label,
         )
     mark_segments(axes, first, section.lines[0].row.results[0].config["stream"].get("rounds") or 1)
     axes.set_xlim(0, len(first))
