@@ -6,8 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from ctta.leaderboard.board import Section, sections
-from ctta.leaderboard.shelf import Filed, Known, Shelf
-from ctta.online.trace import Trace
+from ctta.leaderboard.shelf import Filed, Shelf
 
 ENTRIES = Path(__file__).parents[1] / "leaderboard" / "entries"
 
@@ -17,13 +16,6 @@ class ManyRows(Shelf):
 
     def __init__(self) -> None:
         super().__init__(ENTRIES)
-        self.traces: dict[Path, Trace] = {}
-
-    def trace(self, filed: Filed, known: Known) -> Trace:
-        """As the folder's; rows that share one read it once."""
-        if filed.path not in self.traces:
-            self.traces[filed.path] = super().trace(filed, known)
-        return self.traces[filed.path]
 
     def section(self, benchmark: str, setting: str, n_rows: int) -> Section:
         """``n_rows`` rows of a setting, over the traces of those that there are."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ctta.online.trace import Trace
-from ctta.results.metrics import Floats, wrong
+from ctta.leaderboard.shipped import Arrays
+from ctta.results.metrics import Floats
 
 FEWEST, MOST = 60, 150  # parts
 
@@ -20,16 +21,16 @@ class Segment:
     domain: str
 
 
-def segments(trace: Trace) -> list[Segment]:
-    """The stream's segments; one that mixes domains has no name."""
-    number, domain = trace.samples["segment"], trace.samples["domain"]
-    starts = np.flatnonzero(np.diff(number, prepend=number[0] - 1))
-    ends = np.append(starts[1:], len(trace))
+def segments(shared: Arrays) -> list[Segment]:
+    """The segments of a stream by what its runs share; one that mixes domains has no name."""
+    number, domain = shared["segment"], shared["domain"]
+    starts = np.append(0, np.flatnonzero(number[1:] != number[:-1]) + 1)
+    ends = np.append(starts[1:], len(number))
     return [
         Segment(
-            start=float(start / len(trace)),
+            start=float(start / len(number)),
             domain=(
-                trace.domain_names[domain[start]]
+                str(shared["domain_names"][domain[start]])
                 if (domain[start:end] == domain[start]).all()
                 else ""
             ),
@@ -45,9 +46,14 @@ def n_parts(n_segments: int) -> int:
     return n_segments * -(-FEWEST // n_segments)
 
 
-def error_in_parts(trace: Trace, n: int) -> Floats:
-    """Error in % in each of ``n`` equal parts of the stream, [n]; NaN in a part without samples."""
-    part = np.arange(len(trace)) * n // len(trace)
+def error_in_parts(wrong: NDArray[np.bool_], n: int) -> Floats:
+    """Error in % in each of ``n`` equal parts of the stream, [n]; NaN in a part without samples.
+
+    Args:
+        wrong: which samples were predicted wrongly, [N].
+        n: parts.
+    """
+    part = np.arange(len(wrong)) * n // len(wrong)
     seen = np.bincount(part, minlength=n)
-    n_wrong = np.bincount(part, weights=wrong(trace), minlength=n)
+    n_wrong = np.bincount(part, weights=wrong, minlength=n)
     return np.asarray(100 * n_wrong / np.where(seen > 0, seen, np.nan))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ctta.leaderboard.check import Check, comparable_published
 from ctta.leaderboard.entry import typed
@@ -45,7 +46,7 @@ class Line:
         """A negative control."""
         return self.method in CONTROLS
 
-    @property
+    @cached_property
     def unverified(self) -> str:
         """As `ctta.leaderboard.shelf.Filed.unverified`: of its runs what says the worst."""
         found = {filed.unverified for filed in self.entries}
@@ -110,7 +111,7 @@ class Section:
     groups: Sequence[Group]
     published: Sequence[PublishedRow]
 
-    @property
+    @cached_property
     def lines(self) -> list[Line]:
         """Of all groups."""
         return [line for group in self.groups for line in group.lines]
@@ -130,7 +131,7 @@ class Section:
         """Negative controls that nobody has added."""
         return [name for name in CONTROLS if name not in {line.method for line in self.lines}]
 
-    @property
+    @cached_property
     def domains(self) -> list[str]:
         """In the order in which the first run met them."""
         return list(self.lines[0].row.results[0].error_by_domain)
@@ -239,7 +240,7 @@ def same_protocol(shelf: Shelf, filed: Filed) -> list[PublishedRow]:
     config, result = entry.result.config, entry.result
     n_images = None
     if result.stream.stream_sha256 in shelf.known(entry.benchmark).streams:
-        shared = shelf.shared(entry, shelf.known(entry.benchmark))
+        shared = shelf.shared(entry)
         n_images = len(shared["label"]) // len(shared["domain_names"])
     own = {
         "batch_size": config["stream"].get("batch_size"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,6 @@ class Check:
     shelf: Shelf
     installed: Callable[[Entry], Installed] | None = None
     rerun: Callable[[Entry, Installed], Iterator[tuple[str, str]]] | None = None
-    known: dict[str, Known] = field(default_factory=dict)
 
     def check(self, entries: Sequence[Filed], among: Sequence[Filed] = ()) -> list[Problem]:
         """All problems of ``entries``, those of pairs last; pairs with ``among`` count too."""
@@ -69,15 +68,14 @@ class Check:
     def one(self, filed: Filed) -> Iterator[Problem]:
         """The problems of one entry."""
         entry = filed.entry
-        known = self.known_of(entry.benchmark)
         for name, text in (
             *placed(filed),
             *consistent(entry),
-            *hashes(entry, known),
+            *hashes(entry, self.shelf.known(entry.benchmark)),
             *versions(entry),
             *source_data(entry),
             *tuning(entry),
-            *self.metrics(filed, known),
+            *self.metrics(filed),
         ):
             yield Problem(filed.where, name, text)
         for name, text in plausible(entry):
@@ -86,23 +84,17 @@ class Check:
             for name, text in self.against_installed(entry):
                 yield Problem(filed.where, name, text)
 
-    def known_of(self, benchmark: str) -> Known:
-        """The known hashes of a benchmark, read once."""
-        if benchmark not in self.known:
-            self.known[benchmark] = self.shelf.known(benchmark)
-        return self.known[benchmark]
-
-    def metrics(self, filed: Filed, known: Known) -> Iterator[tuple[str, str]]:
+    def metrics(self, filed: Filed) -> Iterator[tuple[str, str]]:
         """Metrics and counts that do not follow from the trace."""
         entry = filed.entry
         yield from follow_from_domains(entry)
         try:
             if filed.unverified and (entry.trace is None or entry.trace.link):
-                met = set(map(str, self.shelf.shared(entry, known)["domain_names"]))
+                met = set(map(str, self.shelf.shared(entry)["domain_names"]))
                 if met != entry.result.error_by_domain.keys():
                     yield "result.error_by_domain", "the domains are not those of the stream"
                 return  # shown with that mark
-            trace = self.shelf.trace(filed, known)
+            trace = self.shelf.trace(filed)
         except (ValueError, TypeError) as error:
             yield "trace", str(error)
             return

@@ -149,7 +149,7 @@ class Entry(Strict):
                 f"{where}: schema_version: expected {ENTRY_VERSION}, got {version!a:.60}; "
                 "make it with 'ctta leaderboard add'"
             )
-        lines = [f"{where}: {line}" for line in executable(values)]
+        lines = [printable(f"{where}: {line}") for line in executable(values)]
         if lines:
             raise ValueError("\n".join(lines))
         try:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ctta.leaderboard.along import Segment, error_in_parts, n_parts, segments
 from ctta.leaderboard.board import Board, Line, Section
-from ctta.leaderboard.entry import typed
+from ctta.leaderboard.entry import Entry, typed
 from ctta.leaderboard.published import PublishedRow, about, published_rows
 from ctta.leaderboard.sheets import Cell, sheets
 from ctta.leaderboard.shelf import Filed, Shelf
@@ -121,7 +121,7 @@ def measured_panel(section: Section, shelf: Shelf, texts: Texts) -> Json:
     common = shared_by_all(configs)
     rows: list[Json] = []
     parts: list[Json] = []
-    met = Met()
+    met = Met(shelf)
     for group, own, other in zip(section.groups, errors.parts, beside.parts, strict=False):
         numbers = []
         for line, cells, more in zip(group.lines, own.rows, other.rows, strict=True):
@@ -131,7 +131,7 @@ def measured_panel(section: Section, shelf: Shelf, texts: Texts) -> Json:
                 {
                     **in_tables(cells, more[1:]),
                     **measured(line, section, streams, texts),
-                    "along": along(line, shelf, met),
+                    "along": along(line, met),
                     "config": {k: v for k, v in config.items() if k not in common},
                 }
             )
@@ -274,26 +274,37 @@ def command(line: Line) -> str:
 
 
 class Met:
-    """The segments of the streams that were read."""
+    """The segments of the streams that were met.
 
-    def __init__(self) -> None:
-        self.distinct: set[tuple[Segment, ...]] = set()
+    Args:
+        shelf: of the streams.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.found: dict[str, tuple[Segment, ...]] = {}
+
+    def of(self, entry: Entry) -> tuple[Segment, ...]:
+        """Of an entry's stream."""
+        stream = entry.result.stream.stream_sha256
+        if stream not in self.found:
+            self.found[stream] = tuple(segments(self.shelf.shared(entry)))
+        return self.found[stream]
 
     def marks(self) -> list[Json]:
         """To draw; none where the orders differ in them."""
-        (found,) = self.distinct if len(self.distinct) == 1 else ((),)
+        distinct = set(self.found.values())
+        (found,) = distinct if len(distinct) == 1 else ((),)
         return [{"start": round(own.start, 5), "domain": short(own.domain)} for own in found]
 
 
-def along(line: Line, shelf: Shelf, met: Met) -> list[float | None] | None:
+def along(line: Line, met: Met) -> list[float | None] | None:
     """The error along the stream to a tenth of a point; None without a trace."""
     parts = []
     for filed in line.entries:
         if not filed.unverified:
-            trace = shelf.trace(filed, shelf.known(filed.entry.benchmark))
-            own = segments(trace)
-            met.distinct.add(tuple(own))
-            parts.append(error_in_parts(trace, n_parts(len(own))))
+            n = n_parts(len(met.of(filed.entry)))
+            parts.append(error_in_parts(met.shelf.wrong(filed), n))
     if not parts:
         return None
     return [None if np.isnan(e) else round(float(e), 1) for e in np.mean(parts, axis=0)]

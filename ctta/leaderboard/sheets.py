@@ -137,7 +137,7 @@ def error_rows(group: Group, domains: Sequence[str]) -> list[list[Cell]]:
 
 def bold(group: Group, metric: str) -> list[bool]:
     """For each line, whether no other of its group is better beyond the intervals."""
-    if any(average(line.row, metric) is None for line in group.lines):
+    if not all(has(line.row, metric) for line in group.lines):
         return [False] * len(group.lines)
     return [rank == 1 for rank in ranks([line.row.interval(metric) for line in group.lines])]
 
@@ -202,9 +202,12 @@ def cost_notes(section: Section) -> list[str]:
 
 def average(row: Row, metric: str) -> float | None:
     """The mean of a metric; None where a run lacks it."""
-    if any(metric not in {*r.metrics, *r.error_by_domain} for r in row.results):
-        return None
-    return row.mean(metric)
+    return row.mean(metric) if has(row, metric) else None
+
+
+def has(row: Row, metric: str) -> bool:
+    """All runs of the row have the metric."""
+    return all(metric in r.metrics or metric in r.error_by_domain for r in row.results)
 
 
 def cost(row: Row, read: Callable[[CostRecord], float | None]) -> float | None:

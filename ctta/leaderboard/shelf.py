@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from ctta.leaderboard.entry import Entry
@@ -111,7 +113,8 @@ class Shelf:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.streams: dict[str, Arrays] = {}
+        self.hashes: dict[str, Known] = {}  # by benchmark
+        self.streams: dict[str, Arrays] = {}  # what entries share, by the stream's hash
 
     def files(self, part: Path | None = None) -> Iterator[Path]:
         """The entries' files below ``part`` (a file or a folder); None: all.
@@ -149,39 +152,34 @@ class Shelf:
         return sorted(p.name for p in self.root.iterdir() if p.is_dir())
 
     def known(self, benchmark: str) -> Known:
-        """The known hashes of a benchmark; none where there is no file.
+        """The known hashes of a benchmark, read once; none where there is no file.
 
         Raises:
             ValueError: a broken file.
         """
-        path = self.known_path(benchmark, "hashes.json")
-        if not path.is_file():
-            return Known()
-        try:
-            return Known.model_validate(read_json(path.read_text(encoding="utf-8"), str(path)))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(
-                f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-            ) from None
+        if benchmark not in self.hashes:
+            path = self.known_path(benchmark, "hashes.json")
+            self.hashes[benchmark] = read_known(path) if path.is_file() else Known()
+        return self.hashes[benchmark]
 
     def keep_known(self, benchmark: str, known: Known) -> None:
         """Write the known hashes of a benchmark."""
         path = self.known_path(benchmark, "hashes.json")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, known.model_dump_json(indent=1) + "\n")
+        self.hashes[benchmark] = known
 
     def known_path(self, benchmark: str, name: str) -> Path:
         """A file of what is known of a benchmark."""
         return self.root / benchmark / KNOWN / name
 
-    def shared(self, entry: Entry, known: Known) -> Arrays:
+    def shared(self, entry: Entry) -> Arrays:
         """What the entry's stream determines of its trace.
 
         Raises:
             ValueError: an unknown stream, or a file that is missing or damaged.
         """
-        stream = entry.result.stream.stream_sha256
+        stream, known = entry.result.stream.stream_sha256, self.known(entry.benchmark)
         if stream not in known.streams:
             raise ValueError("its stream is unknown")
         if stream not in self.streams:
@@ -189,16 +187,45 @@ class Shelf:
             self.streams[stream] = read_arrays(path, known.streams[stream].file_sha256)
         return self.streams[stream]
 
-    def trace(self, filed: Filed, known: Known) -> Trace:
+    def trace(self, filed: Filed) -> Trace:
         """The trace of an entry.
 
         Raises:
             ValueError: there is none, or the files are not what the hashes say.
         """
+        return together(self.shared(filed.entry), self.answers(filed))
+
+    def wrong(self, filed: Filed) -> NDArray[np.bool_]:
+        """As `ctta.results.metrics.wrong`, of an entry whose trace was checked, [N].
+
+        Raises:
+            ValueError: there is none, or the files are not what the hashes say.
+        """
+        predictions = self.answers(filed, ["prediction"])["prediction"]
+        return np.asarray(predictions != self.shared(filed.entry)["label"])
+
+    def answers(self, filed: Filed, names: Sequence[str] | None = None) -> Arrays:
+        """What the stream does not determine of an entry's trace; all columns, or ``names``.
+
+        Raises:
+            ValueError: there is none, or the file is not what the hash says.
+        """
         if filed.entry.trace is None:
             raise ValueError("the entry has no trace")
-        shared = self.shared(filed.entry, known)
-        return together(shared, read_arrays(filed.trace_path, filed.entry.trace.sha256))
+        return read_arrays(filed.trace_path, filed.entry.trace.sha256, names)
+
+
+def read_known(path: Path) -> Known:
+    """The known hashes in a file.
+
+    Raises:
+        ValueError: a broken file.
+    """
+    try:
+        return Known.model_validate(read_json(path.read_text(encoding="utf-8"), str(path)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def duplicates(entries: Sequence[Filed], among: Sequence[Filed]) -> list[Problem]:

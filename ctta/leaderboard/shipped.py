@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,11 +142,12 @@ def write_arrays(path: Path, arrays: Arrays) -> str:
         return file_sha256(temporary)
 
 
-def read_arrays(path: Path, sha256: str) -> Arrays:
-    """Read an npz of that hash.
+def read_arrays(path: Path, sha256: str, names: Sequence[str] | None = None) -> Arrays:
+    """Read an npz of that hash; all of its arrays, or ``names``.
 
     Raises:
-        ValueError: no such file, another content, or one that unpacks to more than a gigabyte.
+        ValueError: no such file, another content, one that unpacks to more than a gigabyte, or
+            an array that it does not have.
     """
     if not path.is_file():
         raise ValueError(f"expected {path.name}, found no such file")
@@ -153,12 +155,11 @@ def read_arrays(path: Path, sha256: str) -> Arrays:
     if found != sha256:
         raise ValueError(f"expected {path.name} with SHA-256 {sha256[:12]}, got {found[:12]}")
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(item.file_size for item in archive.infolist())
-        if size > MAX_UNPACKED:
-            raise ValueError(f"it unpacks to {size} bytes, expected at most {MAX_UNPACKED}")
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            size = sum(item.file_size for item in file.zip.infolist())
+            if size > MAX_UNPACKED:
+                raise ValueError(f"it unpacks to {size} bytes, expected at most {MAX_UNPACKED}")
+            return {name: file[name] for name in names or file.files}
     except Exception as error:
         raise ValueError(f"{path.name} is no whole trace: {error}") from error
 

@@ -77,7 +77,7 @@ def executable(node: Any, path: str = "") -> Iterator[str]:
     """
     if isinstance(node, dict):
         for key, value in node.items():
-            own = printable(f"{path}.{key}" if path else key)
+            own = f"{path}.{key}" if path else key
             if key.startswith("_") or "${" in key:
                 yield f"{own}: expected no key like {key!r}: an entry names no code"
             else:

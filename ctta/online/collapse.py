@@ -37,8 +37,9 @@ class CollapseWatch:
 
     def __init__(self, source_wrong: NDArray[np.bool_] | None = None, n_seen: int = 0) -> None:
         self.source_wrong, self.n_seen = source_wrong, n_seen
-        self.recent: deque[tuple[Integers, Integers, Integers]] = deque()
-        self.predicted: Integers | None = None
+        self.recent: deque[tuple[Integers, int, int]] = deque()
+        self.counts: Integers = np.zeros((2, 0), np.int64)  # of predictions and of labels, [2, K]
+        self.n_wrong = self.n_before = 0
 
     def add(self, predictions: Integers, labels: Integers, n_classes: int) -> str | None:
         """Take one batch in, [B] and [B]; why the last batches are a collapse, or None."""
@@ -47,43 +48,41 @@ class CollapseWatch:
         self.n_seen += len(labels)
         n_wrong = int((predictions != labels).sum())
         n_before = n_wrong if self.source_wrong is None else int(self.source_wrong[own].sum())
-        batch = (
-            np.bincount(predictions, minlength=size),
-            np.bincount(labels, minlength=size),
-            np.array([n_wrong, n_before]),
-        )
-        if self.predicted is None:
-            self.predicted, self.labels = np.zeros_like(batch[0]), np.zeros_like(batch[1])
-            self.wrong = np.zeros_like(batch[2])
-        self.recent.append(batch)
-        for total, new in zip((self.predicted, self.labels, self.wrong), batch, strict=True):
-            total += new
+        both = np.concatenate([predictions, labels + size])
+        counts = np.bincount(both, minlength=2 * size).reshape(2, size)
+        self.recent.append((counts, n_wrong, n_before))
+        self.counts = self.counts + counts if self.counts.size else counts
+        self.n_wrong += n_wrong
+        self.n_before += n_before
         if len(self.recent) > N_BATCHES:
-            totals = (self.predicted, self.labels, self.wrong)
-            for total, old in zip(totals, self.recent.popleft(), strict=True):
-                total -= old
+            counts, n_wrong, n_before = self.recent.popleft()
+            self.counts = self.counts - counts
+            self.n_wrong -= n_wrong
+            self.n_before -= n_before
         return self.judged() if len(self.recent) == N_BATCHES else None
 
     def judged(self) -> str | None:
         """What is said of the batches at hand."""
-        assert self.predicted is not None
-        (spread, top), (label_spread, label_top) = shape(self.predicted), shape(self.labels)
-        if spread < SPREAD * label_spread and top > label_top + SHARE:
-            return (
-                f"class {int(self.predicted.argmax())} has {100 * top:.0f} % of the predictions "
-                f"(labels: at most {100 * label_top:.0f} %), entropy of the predicted classes "
-                f"{spread:.2f} (labels: {label_spread:.2f})"
-            )
-        error, before = 100 * self.wrong / self.labels.sum()
+        n = int(self.counts[0].sum())
+        top, label_top = (self.counts.max(1) / n).tolist()
+        if top > label_top + SHARE:
+            spread, label_spread = map(entropy, self.counts)
+            if spread < SPREAD * label_spread:
+                return (
+                    f"class {int(self.counts[0].argmax())} has {100 * top:.0f} % of the "
+                    f"predictions (labels: at most {100 * label_top:.0f} %), entropy of the "
+                    f"predicted classes {spread:.2f} (labels: {label_spread:.2f})"
+                )
+        error, before = 100 * self.n_wrong / n, 100 * self.n_before / n
         if error > before + EXCESS_PCT:
             return f"error {error:.1f} %, without adapting {before:.1f} %"
         return None
 
 
-def shape(counts: Integers) -> tuple[float, float]:
-    """Entropy in nats and the largest share of ``counts`` [K]."""
+def entropy(counts: Integers) -> float:
+    """In nats, of ``counts`` [K]."""
     shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * np.log(shares)).sum()), float(shares.max())
+    return float(-(shares * np.log(shares)).sum())
 
 
 def collapsed_pct(trace: Trace) -> float:

@@ -274,13 +274,13 @@ def value(result: Result, metric: str) -> float:
     Raises:
         ValueError: the run has neither.
     """
-    values = {**result.error_by_domain, **result.metrics}
-    if metric not in values:
-        raise ValueError(
-            f"metric: {name(result)} has {', '.join([*result.metrics, *result.error_by_domain])}; "
-            f"got {metric!r}"
-        )
-    return values[metric]
+    for values in (result.metrics, result.error_by_domain):
+        if metric in values:
+            return values[metric]
+    raise ValueError(
+        f"metric: {name(result)} has {', '.join([*result.metrics, *result.error_by_domain])}; "
+        f"got {metric!r}"
+    )
 
 
 def name(result: Result) -> str:

@@ -8,6 +8,7 @@ same runs have the same interval.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -98,19 +99,24 @@ def student(runs: Sequence[Sequence[float]]) -> Interval | None:
     n = len(units)
     if n == 1 or np.ptp(values) == 0:
         return None
-    mean, half = mean_of(runs), t_quantile(n - 1) * float(units.std(ddof=1)) / math.sqrt(n)
+    mean, half = float(units.mean()), t_quantile(n - 1) * float(units.std(ddof=1)) / math.sqrt(n)
     return Interval(mean - half, mean + half)
 
 
 def spread(runs: Sequence[Sequence[float]]) -> tuple[Floats, Floats]:
     """All values, and those that the interval is about: the orders' means, or a single order's."""
-    values = np.concatenate([np.asarray(own, dtype=np.float64) for own in runs])
-    return values, np.array([np.mean(own) for own in runs]) if len(runs) > 1 else values
+    values = np.array([value for own in runs for value in own], dtype=np.float64)
+    return values, order_means(runs) if len(runs) > 1 else values
 
 
 def mean_of(runs: Sequence[Sequence[float]]) -> float:
     """Mean of the orders' means."""
-    return float(np.mean([np.mean(own) for own in runs]))
+    return float(order_means(runs).mean())
+
+
+def order_means(runs: Sequence[Sequence[float]]) -> Floats:
+    """The mean of each order's runs, of which there often is one, [orders]."""
+    return np.array([np.mean(own) if len(own) > 1 else own[0] for own in runs])
 
 
 def resampled_means(runs: Sequence[Sequence[float]], draw: np.random.Generator) -> Floats:
@@ -213,11 +219,8 @@ def ranks(intervals: Sequence[Interval | None]) -> list[int | None]:
     Rows whose intervals overlap are not told apart: a tie, unless a third row is below only one of
     them. A row without an interval has no rank and takes none from others.
     """
-    known = [interval for interval in intervals if interval is not None]
-    return [
-        None if own is None else 1 + sum(other.high < own.low for other in known)
-        for own in intervals
-    ]
+    highs = sorted(interval.high for interval in intervals if interval is not None)
+    return [None if own is None else 1 + bisect_left(highs, own.low) for own in intervals]
 
 
 def generator(purpose: str) -> np.random.Generator:

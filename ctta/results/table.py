@@ -6,6 +6,7 @@ Runs that differ in seeds alone make one row, with the half-width of Student's 9
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import yaml
@@ -69,7 +70,10 @@ def notes(results: Sequence[Result]) -> list[str]:
     """What a reader must know to compare: values that are not published, or have seen the test."""
     found = []
     for result in results:
-        used, published = result.config["method"].get("n_views"), published_views(result)
+        used, published = (
+            result.config["method"].get("n_views"),
+            published_views(result.method.name),
+        )
         if published is not None and used != published:
             found.append(f"{result.method.name} with {used} views (published: {published})")
         if result.tuning is not None and result.tuning.on_its_own_stream:
@@ -81,9 +85,10 @@ def notes(results: Sequence[Result]) -> list[str]:
     return found
 
 
-def published_views(result: Result) -> int | None:
+@cache
+def published_views(method: str) -> int | None:
     """Augmented views of the method's paper, as its configuration says; None: it has none."""
-    path = asset_dir("configs") / "method" / f"{result.method.name}.yaml"
+    path = asset_dir("configs") / "method" / f"{method}.yaml"
     if not path.is_file():
         return None
     node = yaml.safe_load(path.read_text(encoding="utf-8"))

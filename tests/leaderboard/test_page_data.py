@@ -6,23 +6,15 @@ import pytest
 from ctta.leaderboard.along import Segment, error_in_parts, n_parts, segments
 from ctta.leaderboard.board import board
 from ctta.leaderboard.page_data import name_panels, page_data, shared_by_all, slug
-from ctta.online.trace import Trace
-
-
-def trace(segment, domain, wrong):
-    n = len(segment)
-    samples = {
-        "segment": np.array(segment),
-        "domain": np.array(domain),
-        "label": np.zeros(n, int),
-        "prediction": np.array(wrong, int),
-    }
-    return Trace(samples, {}, ("fog-5", "snow-5"), 2)
 
 
 def test_segments_of_several_domains_have_no_name():
-    found = segments(trace([0, 0, 1, 1, 2], [0, 0, 0, 1, 1], [0] * 5))
-    assert found == [Segment(0.0, "fog-5"), Segment(0.4, ""), Segment(0.8, "snow-5")]
+    shared = {
+        "segment": np.array([0, 0, 1, 1, 2], np.uint8),
+        "domain": np.array([0, 0, 0, 1, 1], np.uint8),
+        "domain_names": np.array(["fog-5", "snow-5"]),
+    }
+    assert segments(shared) == [Segment(0.0, "fog-5"), Segment(0.4, ""), Segment(0.8, "snow-5")]
 
 
 @pytest.mark.parametrize(("n", "parts"), [(1, 60), (15, 60), (16, 64), (45, 90), (135, 135)])
@@ -35,7 +27,7 @@ def test_there_are_never_too_many_parts():
 
 
 def test_the_error_in_parts_is_that_of_their_samples():
-    own = trace([0] * 7, [0] * 7, [1, 1, 0, 0, 1, 0, 1])
+    own = np.array([1, 1, 0, 0, 1, 0, 1], bool)
     assert error_in_parts(own, 2).tolist() == [50.0, pytest.approx(200 / 3)]
     assert error_in_parts(own, 7).tolist() == [100, 100, 0, 0, 100, 0, 100]
     assert np.isnan(error_in_parts(own, 14)).sum() == 7

@@ -80,7 +80,5 @@ def traces(shelf: Shelf, lines: Sequence[Line]) -> dict[str, list[Trace]]:
                 f"{line.name} is {line.unverified}: a picture of the stream needs its traces; "
                 "choose others with --method"
             )
-        found[line.name] = [
-            shelf.trace(filed, shelf.known(filed.entry.benchmark)) for filed in line.entries
-        ]
+        found[line.name] = [shelf.trace(filed) for filed in line.entries]
     return found
