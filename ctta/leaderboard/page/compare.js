@@ -56,13 +56,13 @@ function byDomain(panel, a, b) {
   });
   return make("table", { class: "compact" }, make("caption", {}, "Error in % on each domain"),
     make("thead", {}, make("tr", {}, ["domain", a.label, b.label, "difference"].map((text) =>
-      make("th", { scope: "col" }, text)))),
+      make("th", { scope: "col", class: text === "difference" ? "before" : null }, text)))),
     make("tbody", {}, lines));
 }
 
 // To the left of the middle the first row is better, to the right the second.
 function differenceBar(share) {
-  const width = 160, middle = width / 2, end = middle + share * (middle - 2);
+  const width = innerWidth < 600 ? 48 : 160, middle = width / 2, end = middle + share * (middle - 2);
   return draw("svg", { "aria-hidden": "true", class: "bar", width, height: 14 },
     draw("rect", {
       class: share < 0 ? "first" : "second", x: Math.min(middle, end), y: 2,

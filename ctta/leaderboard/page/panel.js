@@ -95,7 +95,8 @@ function notes(texts) {
 
 function barNote(panel) {
   const [low, high] = barAxis(panel.rows);
-  return `Bars beside the means go from ${low} to ${high} %; an arrow points to what lies beyond`;
+  return make("span", { class: "interval" },
+    `Bars beside the means go from ${low} to ${high} %; an arrow points to what lies beyond`);
 }
 
 function legend(panel) {

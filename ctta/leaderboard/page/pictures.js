@@ -24,7 +24,7 @@ function intervalBar(row, [low, high]) {
     }
     marks.push(draw("circle", { class: "dot", cx: x(row.mean), cy: y, r: 3.5 }));
   }
-  return draw("svg", { "aria-hidden": "true", class: "bar", width, height }, marks);
+  return draw("svg", { "aria-hidden": "true", class: "bar interval", width, height }, marks);
 }
 
 // The axis of all interval bars of a panel: far outliers, as an unadapted model, do not stretch it.
@@ -148,7 +148,7 @@ function paretoPicture(panel, rows, column, chosen, width) {
     const places = [[cx + 7, cy - 5], [cx - 7 - size, cy - 5], [cx + 7, cy + 14],
       [cx - 7 - size, cy + 14], [cx - size / 2, cy - 12], [cx - size / 2, cy + 20]];
     const at = places.find(([px, py]) => px >= left && px + size <= width && py > top + 8
-      && py < bottom && !taken.some(([ox, oy, os]) => px < ox + os && ox < px + size
+      && py < bottom && !taken.some(([ox, oy, os]) => px < ox + os + 5 && ox < px + size + 5
         && Math.abs(py - oy) < 12)
       && !marks.some((m) => m !== mark && x(m.cost) > px - 4 && x(m.cost) < px + size + 4
         && Math.abs(y(m.error) - (py - 4)) < 8));
