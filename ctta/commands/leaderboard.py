@@ -178,7 +178,8 @@ def check(options: argparse.Namespace) -> int:
         f"{missing[NOT_VERIFIABLE]} {NOT_VERIFIABLE}"
     )
     elsewhere = missing[NOT_HERE]
-    write([f"{line}, {elsewhere} {NOT_HERE} (--download)" if elsewhere else line])
+    line += f", {elsewhere} {NOT_HERE} (--download)" if elsewhere else ""
+    write([f"{line}; make broken entries anew with 'ctta leaderboard add'" if broken else line])
     return 1 if broken else 0
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ctta.leaderboard.check import tuning
 from ctta.leaderboard.entry import ENTRY_VERSION, GROUPS, Entry, shown_config
 from ctta.leaderboard.shelf import Known, KnownStream, Shelf
 from ctta.leaderboard.shipped import own_part, read_arrays, stream_part, write_arrays
@@ -63,8 +64,9 @@ def add(
         new_hashes: a stream or weights that are not known yet become known.
 
     Raises:
-        ValueError: a failed run, a configuration that groups and scalars do not describe, unknown
-            hashes, or a field that an entry may not have.
+        ValueError: a failed run, a kind of tuning that the record contradicts, a configuration
+            that groups and scalars do not describe, unknown hashes, or a field that an entry may
+            not have.
     """
     result = Result.load(folder / "result.json")
     if result.status != "finished":
@@ -89,6 +91,8 @@ def add(
         "result": {**result.model_dump(), "config": shown_config(result.config)},
     }
     checked = Entry.from_json(as_json(values), where=str(folder))
+    for name, text in tuning(checked):
+        raise ValueError(f"{folder}: {name}: {text}")
     known = shelf.known(checked.benchmark)
     path = shelf.root / checked.place
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from ctta.leaderboard.wording import (
     executable,
     printable,
     read_json,
+    unfit,
     wrong_override,
 )
 from ctta.results.identity import deciding
@@ -155,12 +156,8 @@ class Entry(Strict):
         try:
             entry = cls.model_validate(values)
         except ValidationError as error:
-            raise ValueError(
-                "\n".join(
-                    printable(f"{where}: {'.'.join(map(str, e['loc']))}: {e['msg']}")
-                    for e in error.errors()
-                )
-            ) from None
+            lines = [printable(f"{where}: {line}") for line in unfit(error)]
+            raise ValueError("\n".join(lines)) from None
         missing = [f"{where}: {line}" for line in lacking(entry.result)]
         if missing:
             raise ValueError("\n".join(missing))

@@ -33,9 +33,12 @@ def to_folder(board: Board, shelf: Shelf, docs: Path | None, folder: Path) -> Pa
         folder: one that is not there, is empty, or was published into before.
 
     Raises:
-        ValueError: something else is in it, or what is to be published is not whole.
+        ValueError: it is among the entries, something else is in it, or what is to be
+            published is not whole.
     """
     folder = folder.resolve()
+    if folder.is_relative_to(shelf.root.resolve()):
+        raise ValueError(f"--to: {folder} is in the folder of entries; choose one outside of it")
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--to: expected a folder, {folder} is a file")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 from ctta.leaderboard.entry import Entry
 from ctta.leaderboard.fetched import kept
 from ctta.leaderboard.shipped import Arrays, read_arrays, together
-from ctta.leaderboard.wording import Sha256, printable, read_json
+from ctta.leaderboard.wording import Sha256, printable, read_json, unfit
 from ctta.online.trace import Trace
 from ctta.results.result import Strict, write_text
 from ctta.results.rows import AVERAGED
@@ -124,7 +124,10 @@ class Shelf:
         """
         start = (part or self.root).resolve()
         if not start.exists():
-            raise ValueError(f"expected entries in {part or self.root}, found no such place")
+            raise ValueError(
+                f"expected entries in {part or self.root}, found no such place; name their folder "
+                "with --entries"
+            )
         if not start.is_relative_to(self.root.resolve()):
             raise ValueError(f"{part} is not in {self.root}; name its folder with --entries")
         paths = [start] if start.is_file() else sorted(start.rglob("*.json"))
@@ -148,7 +151,13 @@ class Shelf:
 
     @cached_property
     def benchmarks(self) -> list[str]:
-        """Those that have a folder."""
+        """Those that have a folder.
+
+        Raises:
+            ValueError: no such folder of entries.
+        """
+        if not self.root.is_dir():
+            raise ValueError(f"{self.root} is no folder of entries; name one with --entries")
         return sorted(p.name for p in self.root.iterdir() if p.is_dir())
 
     def known(self, benchmark: str) -> Known:
@@ -224,8 +233,7 @@ def read_known(path: Path) -> Known:
     try:
         return Known.model_validate(read_json(path.read_text(encoding="utf-8"), str(path)))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ValueError("\n".join(f"{path}: {line}" for line in unfit(error))) from None
 
 
 def duplicates(entries: Sequence[Filed], among: Sequence[Filed]) -> list[Problem]:

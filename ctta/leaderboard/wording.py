@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationError
 
 NAME = r"^[a-z0-9][a-z0-9_]*$"
 KEY = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z0-9][a-z0-9_]*)*$")
@@ -94,6 +94,14 @@ def executable(node: Any, path: str = "") -> Iterator[str]:
             yield f"{path}: expected no path of a file, got {shortened(node)}"
         elif not node.isprintable():
             yield f"{path}: expected printable text on one line, got {shortened(node)}"
+
+
+def unfit(error: ValidationError) -> Iterator[str]:
+    """A line for each field that does not fit: its path, what was expected, and what came."""
+    for one in error.errors():
+        path, text = ".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")
+        given = "" if one["type"] == "missing" else f", got {shortened(one['input'])}"
+        yield f"{path}: {text}{given}"
 
 
 def wrong_override(key: str, value: Scalar) -> str | None:

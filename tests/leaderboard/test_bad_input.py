@@ -23,7 +23,12 @@ N = 2_000
         ('"nll": ', '"other": ', "result.metrics.nll: the trace says"),
         ('"authors": ', '"author": ', "authors: Field required"),
         ('{\n "schema_version": 1', '{\n "schema_version": 9', "schema_version: expected 1, got 9"),
-        ('"metrics_version": 1', '"metrics_version": "1"', "result.metrics_version: Input should"),
+        (
+            '"metrics_version": 1',
+            '"metrics_version": "1"',
+            "result.metrics_version: Input should be a valid integer, got '1'",
+        ),
+        ('"paper": ', '"paper": "http://e.org", "x": ', "got 'http://e.org'"),
         ("}\n", "", "is not JSON"),
     ],
 )

@@ -17,7 +17,10 @@ def test_check_says_one_line_a_problem(ctta, entries):
     status, out, _ = ctta("leaderboard", "check", "--entries", str(entries.root))
     assert status == 1
     assert len(out.splitlines()) == 3 and "result.metrics.nll: the trace says" in out
-    assert "3 entries, 2 problems, 0 questions, 0 not verifiable" in out
+    assert out.endswith(
+        "3 entries, 2 problems, 0 questions, 0 not verifiable; make broken entries anew with "
+        "'ctta leaderboard add'\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,13 @@ def test_what_is_not_there_is_said(ctta, entries, words, message):
     assert status == 2 and message in err
 
 
+@pytest.mark.parametrize("words", [["check"], ["build"], ["table", "--benchmark", "digits_c"]])
+def test_a_folder_that_is_not_there_is_said(ctta, words):
+    status, _, err = ctta("leaderboard", *words, "--entries", "nowhere")
+    assert status == 2 and "nowhere" in err and "--entries" in err and "Errno" not in err
+    assert len(err.splitlines()) == 1
+
+
 @pytest.mark.slow
 def test_a_run_becomes_an_entry_that_holds(ctta, tmp_path):
     run = ("run", "method=norm", "model=digits_cnn_shipped", "dataset.n_images=16", "stream.seed=3")
@@ -66,6 +76,10 @@ def test_a_run_becomes_an_entry_that_holds(ctta, tmp_path):
     assert status == 2 and "not known in" in err and "--new-hashes" in err
     status, out, err = ctta("leaderboard", "add", str(folder), *places, *WORDS, "--new-hashes")
     assert status == 0, err
+    status, _, err = ctta(
+        "leaderboard", "add", str(folder), *places, *WORDS, "--tuning-kind", "grid"
+    )
+    assert status == 2 and "tuning.kind: no choice by sweep=tune is recorded" in err
     entry = json.loads(Path(out.strip()).read_text())
     assert entry["rerun"]["overrides"] == {
         "dataset.n_images": 16,

@@ -89,6 +89,9 @@ def test_a_folder_is_replaced_only_where_it_was_published_into(many, tmp_path):
     (place / "entries" / "old.json").write_text("{}")
     to_folder(found, many.shelf, None, place)
     assert not (place / "entries" / "old.json").exists()
+    with pytest.raises(ValueError, match="is in the folder of entries; choose one outside"):
+        to_folder(found, many.shelf, None, many.root / "digits_c" / "pages")
+    assert not (many.root / "digits_c" / "pages").exists()
     with pytest.raises(ValueError, match="is a file"):
         to_folder(found, many.shelf, None, place / "index.html")
 
