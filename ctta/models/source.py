@@ -316,7 +316,8 @@ class WrappedModel(SourceModel):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B,C,H,W] in [0,1] -> logits [B,K]."""
-        logits: Tensor = self.module((x - self.mean) / self.std)
+        # As a plain module: a source model inside would be heard, cast and split once more.
+        logits: Tensor = nn.Module.__call__(self.module, (x - self.mean) / self.std)
         return logits
 
 

@@ -18,7 +18,7 @@ from ctta.models.digits_vit import TinyViT
 from ctta.models.domainnet_resnet import DomainNetResNet50, WeightNormLinear
 from ctta.models.resnet_gn import ResNetGN
 from ctta.models.resnext import ResNeXt
-from ctta.models.source import WrappedModel, weights_hash
+from ctta.models.source import WrappedModel, heard, weights_hash
 from ctta.models.training import train
 from ctta.models.wide_resnet import WideResNet
 
@@ -98,6 +98,17 @@ def test_normalisation_is_inside():
     x = torch.rand(4, 3, 2, 2)
     assert torch.equal(model(x), inner((x - 0.5) / 0.25))
     assert model.card.n_classes == 3
+
+
+def test_a_source_model_inside_another_is_heard_once():
+    inside = TinyCNN()
+    model = WrappedModel(inside, name="around", image_shape=(3, 32, 32)).eval()
+    x, seen = torch.rand(2, 3, 32, 32), []
+    with heard(lambda module, *_: seen.append(module)):
+        logits = model(x)
+        assert torch.equal(model.features_and_logits(x)[1], logits)
+    assert [module is model for module in seen] == [True, True]
+    assert torch.equal(logits, inside(x))
 
 
 def test_a_library_models_normalisation_and_tag_are_those_of_its_weights():
