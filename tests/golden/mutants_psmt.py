@@ -97,7 +97,7 @@ class Steps(PSMT):
     def differentiate(self, logits, target):
         self.optimizer.zero_grad()
         self.divergence(logits, target).backward()
-        self.penalty()
+        self.pull()
 
     def divergence(self, logits, target):
         return symmetric_cross_entropy(logits, target).mean()
