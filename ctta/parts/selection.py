@@ -15,7 +15,7 @@ def reliable(entropies: Tensor, margin: float, n_classes: int) -> Tensor:
 
 def mean_over(values: Tensor, kept: Tensor) -> Tensor:
     """Mean of the kept values; 0, with gradient 0, if there are none."""
-    chosen = values[kept]
+    chosen = values.masked_select(kept)
     return chosen.sum() / max(len(chosen), 1)
 
 
