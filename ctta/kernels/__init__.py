@@ -12,6 +12,7 @@ import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
@@ -37,8 +38,10 @@ __all__ = [
     "use_reference",
 ]
 
-SUPPORTED = (torch.float32, torch.float64)
-NARROW = (torch.bfloat16, torch.float16)
+CPU = {torch.device("cpu")}
+SUPPORTED = {torch.float32, torch.float64}
+NARROW = {torch.bfloat16, torch.float16}
+device_of, type_of = attrgetter("device"), attrgetter("dtype")
 _settings: dict[str, Any] = {"reference": False, "ran": set()}
 
 
@@ -85,19 +88,17 @@ def imported(name: str) -> ModuleType:
 def fastest(groups: Sequence[Sequence[Tensor | None]], narrow_student: bool) -> str:
     """The name of the fastest form that can take all the tensors; the teacher's group is first."""
     present = [t for group in groups for t in group if t is not None]
-    devices = {t.device for t in present}
+    devices, types = set(map(device_of, present)), set(map(type_of, present))
+    types.discard(torch.bool)
     if len(devices) != 1 or not contiguous(present):
         return "reference"
-    kind = devices.pop().type
-    types = {t.dtype for t in present} - {torch.bool}
-    if narrow_student and kind == "cuda" and len(types) == 2:
-        first = {t.dtype for t in groups[0] if t is not None}
-        known = first == {torch.float32} and types - first <= {*NARROW}
-    else:
-        known = len(types) == 1 and types <= {*SUPPORTED}
-    if not known or kind not in ("cpu", "cuda"):
-        return "reference"
-    return "cpu" if kind == "cpu" else "gpu" if has_cupy() else "reference"
+    one_type = len(types) == 1 and types <= SUPPORTED
+    if devices == CPU:
+        return "cpu" if one_type else "reference"
+    if narrow_student and len(types) == 2:
+        first = {type_of(t) for t in groups[0] if t is not None}
+        one_type = first == {torch.float32} and types - first <= NARROW
+    return "gpu" if one_type and devices.pop().type == "cuda" and has_cupy() else "reference"
 
 
 def written(tensors: Iterable[Tensor]) -> None:

@@ -13,6 +13,7 @@ import torch
 from numba import carray, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ctta.counter.compiled import for_cpu
 from ctta.kernels.reference import Gradients, Tensors
@@ -41,15 +42,15 @@ class Table:
     """
 
     def __init__(self, *groups: Tensors) -> None:
-        sizes = [[t.numel() for t in group] for group in groups]
+        sizes = [list(map(Tensor.numel, group)) for group in groups]
         if sizes.count(sizes[0]) != len(sizes):
             raise ValueError(
                 f"expected tensors of equal sizes in each sequence, got {sizes}: pass the "
                 "parameters of equal models"
             )
         self.groups = groups  # held: an address does not keep its tensor alive
-        addresses = [t.data_ptr() for group in groups for t in group]
-        self.addresses = np.array(addresses, np.uint64).reshape(len(groups), -1)
+        addresses = map(Tensor.data_ptr, [t for group in groups for t in group])
+        self.addresses = np.fromiter(addresses, np.uint64).reshape(len(groups), -1)
         self.sizes = np.array(sizes[0], np.int64)
         self.kind = KINDS[groups[0][0].dtype]
 

@@ -12,21 +12,17 @@ Group = Sequence[Tensor | None]
 
 def contiguous(*groups: Group) -> bool:
     """Whether all tensors lie row by row."""
-    for group in groups:  # a plain loop: on a small model this costs as much as an update
-        for t in group:
-            if not (t is None or t.is_contiguous()):
-                return False
-    return True
+    return all(map(Tensor.is_contiguous, [t for group in groups for t in group if t is not None]))
 
 
-def in_order_of_memory(*groups: Group) -> list[list[Any]]:
+def in_order_of_memory(*groups: Group) -> list[Any]:
     """The groups, tensor by tensor as views whose dimensions follow the memory.
 
     For updates that treat elements one by one, in whatever order. Where the tensors of one place
     have no gaps and one layout, their views are contiguous; else they stay as they are.
     """
     if contiguous(*groups):
-        return [list(group) for group in groups]
+        return [*groups]
     places = [as_one_layout(place) for place in zip(*groups, strict=True)]
     return [list(group) for group in zip(*places, strict=True)]
 

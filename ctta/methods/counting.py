@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from types import TracebackType
 
 import torch
@@ -27,8 +26,8 @@ class PassCounter:
         self.last_pass = -1
 
     def __enter__(self) -> PassCounter:
-        self.stack = ExitStack()
-        self.stack.enter_context(heard(self.saw_forward))
+        self.listening = heard(self.saw_forward)
+        self.listening.__enter__()
         return self
 
     def __exit__(
@@ -37,7 +36,7 @@ class PassCounter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stack.close()
+        self.listening.__exit__(kind, error, trace)
 
     def saw_forward(self, _model: SourceModel, x: Tensor, logits: Tensor) -> None:
         self.n_forwards += 1

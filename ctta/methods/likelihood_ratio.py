@@ -78,16 +78,19 @@ class LikelihoodRatio(Method):
         class_probs = probs.mean(0)
         weights, kept = self.weights(plain, probs)
         self.class_probs_ema = self.class_probs_ema.lerp(class_probs, 1 - self.prob_ema_decay)
+        answer = plain * smoothed_prior(class_probs, len(x)) if self.prior_correction else plain
         ratio = soft_likelihood_ratio(logits)
-        loss = (weights * kept) @ ratio / self.nominal_batch_size
+        chosen = kept.nonzero()[:, 0]
+        losses = ratio.index_select(0, chosen)
         if self.consistency:
-            chosen = kept.nonzero()[:, 0]
+            own = logits.index_select(0, chosen)
             views: Tensor = self.model(self.augment(x.index_select(0, chosen)))
-            distance = symmetric_cross_entropy(views, logits[chosen])  # both sides learn
-            loss = loss + weights[chosen] @ distance / self.nominal_batch_size
+            distance = symmetric_cross_entropy(views, own)  # both sides learn
+            losses = losses + distance
             if self.observers:
                 every = torch.full_like(weights, torch.nan)
                 self.observe("sce", every.masked_scatter(kept, distance))
+        loss = weights.index_select(0, chosen) @ losses / self.nominal_batch_size
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -96,7 +99,7 @@ class LikelihoodRatio(Method):
         self.observe("slr", ratio)
         self.observe("kept", kept)
         self.observe("logits_raw", logits)
-        return plain * smoothed_prior(class_probs, len(x)) if self.prior_correction else plain
+        return answer
 
     def weights(self, logits: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
         """Weights [B], and which samples are diverse enough to be kept [B]."""

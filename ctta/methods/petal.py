@@ -81,27 +81,27 @@ class PETAL(CoTTA):
         divergence = self.divergence(logits, target)
         self.optimizer.zero_grad()
         divergence.backward()  # type: ignore[no-untyped-call]
-        pull = self.pull()
+        distance = self.pull()
         mask = None
         if self.fisher_quantile is not None:
             mask = FisherMask(self.trained, self.fisher_quantile)
         self.optimizer.step()
         self.move(mask)
         self.observe("student_logits", logits)
-        if self.observers:
-            self.observe("loss", divergence + self.prior_weight * pull)
         self.observe("loss_H", divergence)
-        self.observe("loss_reg", pull)
+        if self.observers:
+            self.observe("loss_reg", distance / 2)
+            self.observe("loss", divergence + self.prior_weight * (distance / 2))
         return target
 
     def pull(self) -> Tensor:
-        """Adds the gradient of ``prior_weight R`` to the parameters' own, and returns
-        R = ``1/2 sum (theta - mean)^2 / (variance + damping)``.
+        """Adds the gradient of ``prior_weight/2 sum (theta - mean)^2 / (variance + damping)`` to
+        the parameters' own, and returns the sum.
         """
         if self.precision is None:
             spread = {n: v + self.prior_damping for n, v in self.prior_variance.items()}
             self.precision = {name: 1 / value for name, value in spread.items()}
-        return pull_(self.weights, self.prior_mean, self.precision, self.prior_weight / 2) / 2
+        return pull_(self.weights, self.prior_mean, self.precision, self.prior_weight / 2)
 
     def move(self, mask: FisherMask | None) -> None:
         """The teacher follows; masked weights of the student go back to its start."""

@@ -90,22 +90,23 @@ class PSMT(Method):
         divergence = symmetric_cross_entropy(logits, target).mean()
         self.optimizer.zero_grad()
         divergence.backward()  # type: ignore[no-untyped-call]
-        penalty = self.penalty()
+        distance = self.pull()
         share = self.fisher_quantile
         mask = FisherMask(self.trained, share if self.variant == "official" else 1 - share)
         self.optimizer.step()
         self.move(mask)
         if self.observers:
-            self.observe("loss", divergence + penalty)
+            self.observe("loss", divergence + self.fisher_weight * distance)
         self.observe("threshold", mask.threshold)
         self.observe("student_logits", logits)
         self.observe("teacher_logits", target)
         return target + logits
 
-    def penalty(self) -> Tensor:
-        """``lambda sum F (theta - theta0)^2``; its gradient is added to the parameters' own."""
-        weight = self.fisher_weight
-        return weight * pull_(self.trained, self.anchor, self.fisher, weight)
+    def pull(self) -> Tensor:
+        """Adds the gradient of ``lambda sum F (theta - theta0)^2`` to the parameters' own, and
+        returns the sum.
+        """
+        return pull_(self.trained, self.anchor, self.fisher, self.fisher_weight)
 
     def move(self, mask: FisherMask) -> None:
         """Official: the teacher moves, the least important weights of both go back, the teacher's

@@ -58,7 +58,7 @@ class RMT(Method):
                            "shuffle_source", "seed")  # fmt: skip
     survives_reset = ("source_batches",)
     # The prototypes never move, the rest is saved with the models.
-    not_state = Method.not_state | {"prototypes", "weights", "teacher_weights"}
+    not_state = Method.not_state | {"prototypes", "directions", "weights", "teacher_weights"}
 
     def __init__(
         self,
@@ -101,6 +101,7 @@ class RMT(Method):
         self.optimizer = make_optimizer(groups, optimizer)
         n_classes = self.model.card.n_classes
         self.prototypes = torch.zeros(n_classes, width, device=self.device, dtype=self.dtype)
+        self.directions = self.prototypes  # of unit length from the preparation on
         self.source_batches: SourceBatches | None = None
         self.augment: Callable[[Tensor], Tensor] = Augmentation(self.generator)
 
@@ -108,13 +109,12 @@ class RMT(Method):
     def adapt(self, x: Tensor) -> Tensor:
         features, logits = self.model.features_and_logits(x)
         view_features, view_logits = self.model.features_and_logits(self.augment(x))
-        with torch.no_grad():
-            target: Tensor = self.teacher(x)
+        target: Tensor = self.teacher(x)  # without gradients: none of its weights has one
+        replay = self.replay() if self.source_weight > 0 else None
         distance = symmetric_cross_entropy(torch.stack([logits, view_logits]), target)
         contrast = self.contrast(features, view_features)
         loss = self.target_weight * distance.mean() + self.contrastive_weight * contrast
-        if self.source_weight > 0:
-            replay = self.replay()
+        if replay is not None:
             loss = loss + self.source_weight * replay
             self.observe("loss_ce_src", replay)
         self.update(loss)
@@ -129,16 +129,17 @@ class RMT(Method):
 
     def contrast(self, features: Tensor, view_features: Tensor) -> Tensor:
         """Nearest prototype by angle, plain and augmented feature of each sample together."""
-        nearest = (features.detach() @ F.normalize(self.prototypes).T).argmax(1)
+        nearest = (features.detach() @ self.directions.T).argmax(1)
         self.observe("nearest_prototype", nearest)
-        views = torch.stack([self.prototypes[nearest], features, view_features], 1)
+        views = torch.stack([self.prototypes.index_select(0, nearest), features, view_features], 1)
         return contrastive_loss(views, self.projector, self.temperature)
 
     def replay(self) -> Tensor:
         """Cross entropy on the next source batch, in a forward of its own."""
         assert self.source_batches is not None, "prepare comes first"
         x, y = self.source_batches.take()
-        return F.cross_entropy(self.model(x.to(self.device)), y.to(self.device))
+        where = self.prototypes.device
+        return F.cross_entropy(self.model(x.to(where)), y.to(where))
 
     def update(self, loss: Tensor) -> None:
         """One step of the student, and the teacher after it."""
@@ -166,6 +167,7 @@ class RMT(Method):
         prototypes = artefact["prototypes"]
         assert isinstance(prototypes, Tensor)
         self.prototypes = prototypes.to(self.prototypes)
+        self.directions = F.normalize(self.prototypes)
         self.source_batches = self.endless(source)
         for name in WARMED_UP:
             load_state(getattr(self, name), read_state(artefact, name))

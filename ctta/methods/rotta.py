@@ -39,7 +39,8 @@ class RoTTA(Method):
 
     paper = "arXiv 2303.13899"
     version = 1
-    not_state = Method.not_state | {"weights", "teacher_weights"}  # saved with the models
+    # Saved with the models.
+    not_state = Method.not_state | {"trained", "averaged", "teacher_modules"}
 
     def __init__(
         self,
@@ -59,12 +60,13 @@ class RoTTA(Method):
         self.ema_decay = fraction("ema_decay", ema_decay)
         use_robust_statistics(self.model, fraction("bn_momentum", bn_momentum))
         self.model.eval()
-        trained = norm_affine(self.model)
+        self.trained = norm_affine(self.model)
         self.teacher = copy.deepcopy(self.model).requires_grad_(False)
         self.model.train()  # it does nothing but learn
-        self.weights = dict(self.model.named_parameters())
-        self.teacher_weights = dict(self.teacher.named_parameters())
-        self.optimizer = make_optimizer(trained.values(), optimizer)
+        # All other weights are the student's, and so would their average be.
+        self.averaged = {name: self.teacher.get_parameter(name) for name in self.trained}
+        self.teacher_modules = [*self.teacher.modules()]
+        self.optimizer = make_optimizer(self.trained.values(), optimizer)
         self.memory = CategoryMemory(
             count("max_memory", max_memory),
             self.model.card.n_classes,
@@ -91,16 +93,21 @@ class RoTTA(Method):
         """One step on the memory, weighted towards what came lately."""
         x = self.memory.images()
         weights = self.memory.age_weights().to(x)
-        self.teacher.train()
+        self.teacher_in_training(True)
         with torch.no_grad():
             target = self.teacher(x)
         loss = (weights * soft_cross_entropy(self.model(self.augment(x)), target)).mean()
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        ema_(self.teacher_weights, self.weights, self.ema_decay)
-        self.teacher.eval()
+        ema_(self.averaged, self.trained, self.ema_decay)
+        self.teacher_in_training(False)
         self.observe("loss", loss)
+
+    def teacher_in_training(self, training: bool) -> None:
+        """The teacher's mode, without a walk over the model."""
+        for module in self.teacher_modules:
+            module.training = training
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:

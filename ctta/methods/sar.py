@@ -73,37 +73,35 @@ class SAR(Method):
         second_entropies = entropy(self.model(x))
         second = first & reliable(second_entropies, self.entropy_margin, logits.shape[1])
         loss = mean_over(second_entropies, second)
+        if second.any():
+            new, decay = float(loss.detach()), self.loss_ema_decay
+            self.ema = new if self.ema is None else decay * self.ema + (1 - decay) * new
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.go_back(start)
         self.optimizer.step()  # also without a sample: the momentum moves the weights
         self.observe("entropy_first", entropies)
         self.observe("entropy_second", second_entropies)
-        if second.any():
-            new, decay = float(loss.detach()), self.loss_ema_decay
-            self.ema = new if self.ema is None else decay * self.ema + (1 - decay) * new
         if self.ema is not None and self.ema < self.reset_below:
             self.reset()
         return logits
 
+    @torch.no_grad()
     def ascend(self, loss: Tensor) -> list[Tensor]:
         """Climb to the worst point within the radius; returns the weights from before."""
-        parameters = list(self.trained.values())
+        parameters: list[Tensor] = [*self.trained.values()]
         gradients = torch.autograd.grad(loss, parameters)
-        norm = vector_norm(torch.stack([vector_norm(g) for g in gradients]))
+        norm = vector_norm(torch.stack(torch._foreach_norm(gradients)))
         self.observe("grad_norm", norm)
-        start = [p.detach().clone() for p in parameters]
-        rate = self.radius / (norm + 1e-12)
-        with torch.no_grad():
-            for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.add_(gradient * rate)
+        start = [p.clone() for p in parameters]
+        climb = torch._foreach_mul(gradients, self.radius / (norm + 1e-12))
+        torch._foreach_add_(parameters, [*climb])
         return start
 
     @torch.no_grad()
     def go_back(self, start: list[Tensor]) -> None:
         """The weights from before the ascent; their gradients stay."""
-        for parameter, value in zip(self.trained.values(), start, strict=True):
-            parameter.copy_(value)
+        torch._foreach_copy_([*self.trained.values()], start)
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:

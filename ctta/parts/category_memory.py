@@ -103,7 +103,8 @@ class CategoryMemory:
     def age_weights(self) -> Tensor:
         """``exp(-a) / (1 + exp(-a))``, a = age/N, float32 [M] as in the official code."""
         a = torch.tensor([self.age(i) / self.max_memory for i in self.items()], dtype=torch.float32)
-        return (-a).exp() / (1 + (-a).exp())
+        falling = (-a).exp()
+        return falling / (1 + falling)
 
     def state_dict(self) -> dict[str, Any]:
         """The items, as tensors and lists."""

@@ -21,8 +21,14 @@ def contrastive_loss(features: Tensor, projector: nn.Module, temperature: float)
     """
     n_views = features.shape[1]
     z = F.normalize(projector(features.flatten(0, 1)))
-    similarity = (z @ z.T / temperature).fill_diagonal_(-math.inf)
+    similarity = torch.addmm(no_self(len(z), z.dtype, z.device), z, z.T, alpha=1 / temperature)
     return -similarity.log_softmax(1).gather(1, other_views(len(z), n_views, z.device)).mean()
+
+
+@lru_cache(maxsize=4)
+def no_self(n_rows: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """0 for each pair of rows, minus infinity for a row and itself: [n_rows, n_rows]."""
+    return torch.zeros(n_rows, n_rows, dtype=dtype, device=device).fill_diagonal_(-math.inf)
 
 
 @lru_cache(maxsize=4)

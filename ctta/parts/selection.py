@@ -15,7 +15,8 @@ def reliable(entropies: Tensor, margin: float, n_classes: int) -> Tensor:
 
 def mean_over(values: Tensor, kept: Tensor) -> Tensor:
     """Mean of the kept values; 0, with gradient 0, if there are none."""
-    return values[kept].sum() / max(int(kept.sum()), 1)
+    chosen = values.masked_select(kept)
+    return chosen.sum() / max(len(chosen), 1)
 
 
 def loss_or_nan(loss: Tensor, kept: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ class SourceBatches:
         if self.seed is None:
             return self.source.images[own], self.source.labels[own]
         chosen = order_of_pass(len(self.source), self.seed, self.n_passes)[own]
-        return self.source.images[chosen], self.source.labels[chosen]
+        return self.source.images[chosen], self.source.labels.index_select(0, chosen)
 
     def state_dict(self) -> dict[str, int]:
         """Where it stands."""

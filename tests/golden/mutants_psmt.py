@@ -97,7 +97,7 @@ class Steps(PSMT):
     def differentiate(self, logits, target):
         self.optimizer.zero_grad()
         self.divergence(logits, target).backward()
-        self.penalty()
+        self.pull()
 
     def divergence(self, logits, target):
         return symmetric_cross_entropy(logits, target).mean()
@@ -183,18 +183,18 @@ class OneDirection(Steps):
 
 
 class PenaltyAveraged(PSMT):
-    def penalty(self):
+    def pull(self):
         weight = self.fisher_weight
         self.fisher_weight = weight / sum(p.numel() for p in self.trained.values())
-        found = super().penalty()
+        found = super().pull()
         self.fisher_weight = weight
         return found
 
 
 class PenaltyHalved(PSMT):
-    def penalty(self):
+    def pull(self):
         weight, self.fisher_weight = self.fisher_weight, self.fisher_weight / 2
-        found = super().penalty()
+        found = super().pull()
         self.fisher_weight = weight
         return found
 
