@@ -363,6 +363,20 @@ def test_help_and_version(ctta):
         assert "method: adanpc" in out
 
 
+def test_what_a_method_needs_of_the_source_is_prepared_once(ctta, tmp_path):
+    few = ["method=eata", *QUICK]
+    status, _, err = ctta("prepare", *few)
+    assert status == 0, err
+    assert "preparing eata from" in " ".join(err.split())
+    ready = re.search(r"ready after \d+\.\d s: ([0-9a-f]{64})", " ".join(err.split()))
+    status, _, err = ctta("run", *few)
+    assert (status, "preparing" in err) == (0, False)
+    (path,) = results(tmp_path)
+    assert json.loads(path.read_text())["artefact"]["sha256"] == ready[1]
+    status, _, err = ctta("prepare", "method=tent", *QUICK)
+    assert (status, "tent needs no source data" in err) == (0, True)
+
+
 def test_a_missing_value_is_named_with_its_whole_key(ctta):
     _, _, err = ctta("run", "method=cotta", "method.restore_prob=???")
     assert "method.restore_prob: expected a value, got none; type method.restore_prob=..." in err

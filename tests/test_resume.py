@@ -11,6 +11,8 @@ import pytest
 
 from ctta.methods.tent import Tent
 from ctta.online.stopping import RunStoppedError, StopSignals
+from ctta.results.environment import DECIDES_BITS
+from ctta.results.unfinished import Unfinished
 
 QUICK = ["method=tent", "dataset.n_images=32", "stream.batch_size=16", "progress=false"]
 QUICK += ["dataset.corruptions=[fog,contrast]"]  # four batches
@@ -195,6 +197,16 @@ def test_what_does_not_fit_is_said_and_the_run_starts_again(
     assert "the run starts again" in said
     kept = record(tmp_path)
     assert (kept["trace_sha256"], kept["resumes"]) == (undisturbed, [])
+
+
+def test_a_checkpoint_of_another_run_is_left(caplog, tmp_path):
+    environment = dict.fromkeys((*DECIDES_BITS, "commit"), "x")
+    unfinished = Unfinished(tmp_path / "run", "one", environment)
+    unfinished.begin()
+    assert unfinished.usable()
+    assert not caplog.messages
+    assert not Unfinished(tmp_path / "run", "another", environment).usable()
+    assert "is of another run; this one starts at its beginning" in caplog.text
 
 
 def test_another_commit_is_said_in_one_line(ctta, tmp_path, stopped, undisturbed):

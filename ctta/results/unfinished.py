@@ -44,8 +44,6 @@ class Unfinished:
 
     def usable(self) -> bool:
         """Whether the run can go on to the bits of an undisturbed one; if not, says why."""
-        if not (self.folder / STATE).is_file():
-            return False
         try:
             facts = json.loads((self.folder / FACTS).read_text(encoding="utf-8"))
             then, identity = facts["environment"], facts["identity"]

@@ -143,12 +143,16 @@ def test_leftovers_are_said_and_removed_when_told_to(ctta, store):
     (tent / "checkpoint").mkdir()
     (tent / "checkpoint" / "rows").write_text("x")
     (tent / ".trace.npz.123").write_text("half")
+    (norm / "checkpoint").mkdir()
+    (norm / "checkpoint" / ".state.safetensors.123").write_text("half")
+    (norm / "checkpoint" / "state.safetensors").write_text("whole")
     (store / "cotta-digits_c-0").mkdir()
     (store / "cotta-digits_c-0" / "log.txt").write_text("")
     status, out, _ = ctta("runs", "gc")
-    assert (status, "3 found, 0.0 MB; --delete removes them" in out) == (0, True)
+    assert (status, "4 found, 0.0 MB; --delete removes them" in out) == (0, True)
     assert (tent / "checkpoint").is_dir()
-    assert "3 found" in ctta("runs", "gc", "--delete")[1]
+    assert "4 found" in ctta("runs", "gc", "--delete")[1]
+    assert [p.name for p in (norm / "checkpoint").iterdir()] == ["state.safetensors"]
     assert sorted(p.name for p in tent.iterdir()) == [
         "config.yaml",
         "log.txt",

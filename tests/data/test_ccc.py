@@ -87,6 +87,8 @@ def test_the_stream_has_ids_hashes_and_one_start(shards):
     assert shorter.stream_sha256 != stream.stream_sha256
     with pytest.raises(ValueError, match="ccc has one order of its own; type stream=sequential"):
         CorruptionStream(stream.data)
+    with pytest.raises(ValueError, match="batch_size: expected at least 1, got 0"):
+        SequentialStream(stream.data, batch_size=0)
 
 
 def test_memory_does_not_grow_with_the_shards(tmp_path, small_shards):

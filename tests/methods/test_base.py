@@ -176,6 +176,20 @@ def test_what_cannot_be_saved_is_named(model):
         method.state_dict()
 
 
+def test_keys_that_cannot_be_saved_are_named(model):
+    method = Plain(model)
+    method.helper = {1.5: 0}
+    with pytest.raises(ValueError, match="'helper' has keys that cannot be saved: use strings or"):
+        method.state_dict()
+
+
+def test_a_tuple_is_loaded_in_place_where_there_is_a_place():
+    kept = torch.zeros(2)
+    loaded = load_state((kept, 1), (torch.ones(2), 3, "new"))
+    assert loaded[0] is kept
+    assert (kept.tolist(), loaded[1:]) == ([1.0, 1.0], (3, "new"))
+
+
 def test_a_hook_over_the_method_is_refused(model):
     method = Plain(model)
     method.model.fc.register_forward_hook(lambda *_: method.steps)

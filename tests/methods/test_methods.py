@@ -9,6 +9,7 @@ from ctta.assets import asset_dir
 from ctta.build import build
 from ctta.data.source import SourceData
 from ctta.methods.cotta import CoTTA
+from ctta.methods.eata import EATA
 from ctta.methods.eta import ETA
 from ctta.methods.frozen import Frozen
 from ctta.methods.norm import Norm
@@ -16,6 +17,14 @@ from ctta.methods.rdumb import RDumb
 from ctta.methods.tent import Tent
 from ctta.models.source import WrappedModel
 from ctta.parts.adapters import adapter_targets
+from ctta.parts.batch_norm import batch_norms
+
+
+def configured(model, method, *overrides):
+    """The method as configured, over ``model``."""
+    with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):
+        config = compose("config", overrides=[f"method={method}", *overrides])
+    return build(OmegaConf.to_container(config.method, resolve=True), "method", model=model, seed=0)
 
 
 def test_source_is_the_model_in_eval_mode(makers, model, batches):
@@ -96,6 +105,16 @@ def test_norm_refuses_what_its_statistics_do_not_use(model, statistics, extra, r
         Norm(model, statistics=statistics, **needed, **extra)
 
 
+def test_norm_may_forget_the_sources_statistics(model, batches):
+    for layer in batch_norms(model):
+        layer.running_mean.fill_(0.5)
+    method = Norm(model, statistics="updated", bn_momentum=0.0, reset_statistics=True)
+    assert not torch.equal(method(batches[0]), model.eval()(batches[0]))
+    for layer in batch_norms(model):
+        layer.reset_running_stats()
+    assert torch.equal(method(batches[0]), model(batches[0]))
+
+
 def test_cotta_restores_everything_at_one(model, batches, cotta_arguments):
     method = CoTTA(model, **{**cotta_arguments, "restore_prob": 1.0})
     method(batches[0])
@@ -145,22 +164,16 @@ def test_vida_says_where_no_adapter_fits(model):
 )
 def test_variant_paper_leaves_the_last_stage_as_it_is(name, learn_from_all, model, batches):
     for variant, moved in (("official", True), ("paper", False)):
-        with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):
-            chosen = [f"method={name}", f"method.variant={variant}", "optimizer.lr=0.1"]
-            config = compose("config", overrides=chosen + learn_from_all)
-        node = OmegaConf.to_container(config.method, resolve=True)
-        method = build(node, "method", model=model, seed=0)
+        chosen = [f"method.variant={variant}", "optimizer.lr=0.1", *learn_from_all]
+        method = configured(model, name, *chosen)
         method(batches[0])
         assert not torch.equal(method.model.bn2.weight, model.bn2.weight)
         assert torch.equal(method.model.bn3.weight, model.bn3.weight) != moved
 
 
 def test_rmt_without_a_projector_contrasts_the_features_themselves(model, batches):
-    with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):
-        config = compose("config", overrides=["method=rmt", "tuned=domainnet126/rmt"])
-    node = OmegaConf.to_container(config.method, resolve=True)
-    assert node["projection_dim"] is None
-    method = build({**node, "warmup_steps": 1}, "method", model=model, seed=0)
+    method = configured(model, "rmt", "tuned=domainnet126/rmt", "method.warmup_steps=1")
+    assert method.arguments["projection_dim"] is None
     images = batches.flatten(0, 1)
     method.prepare(SourceData(images, torch.arange(len(images)) % 10, identity="noise"))
     first = method(batches[0])
@@ -214,3 +227,46 @@ def test_eta_hands_out_which_samples_it_found_reliable_and_used(model, batches):
     assert seen["used"][0].all()
     assert not torch.stack(seen["used"]).all()
     assert not any(name.startswith("num_") for name in vars(method))
+
+
+def test_eata_without_a_weight_is_eta_and_needs_no_source(model, batches):
+    method, eta = EATA(model, fisher_weight=0.0, **RDUMB), ETA(model, **RDUMB)
+    assert not method.uses_source_data
+    method.prepare(SourceData(batches[0], torch.arange(6), identity="noise"))
+    for x in batches:
+        assert torch.equal(method(x), eta(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "words"),
+    [
+        ("cmf", "method.process_noise=1e20", r"process_noise: expected below \S+ for 36 trained"),
+        ("sar", "optimizer.name=sgd", r"optimizer\.name: SAR takes sam_sgd, got 'sgd'"),
+    ],
+)
+def test_values_that_a_method_cannot_take_are_named(model, name, override, words):
+    with pytest.raises(ValueError, match=words):
+        configured(model, name, override)
+
+
+def test_deyo_may_cover_a_square(model, batches):
+    chosen = ["destroy=occlusion", "occlusion_size=4", "occlusion_row=2", "occlusion_column=1"]
+    method = configured(model, "deyo", *(f"method.{value}" for value in chosen))
+    changed = (method.augment(batches[0]) != batches[0]).any(1).any(0)
+    inside = torch.zeros(8, 8, dtype=torch.bool)
+    inside[2:6, 1:5] = True
+    assert torch.equal(changed, inside)
+
+
+def test_deyo_weighs_by_entropy_by_drop_by_both_or_not_at_all(model):
+    entropies, drop = torch.tensor([0.1, 2.0]), torch.tensor([0.5, -0.2])
+    by_entropy, by_drop = 0.4 * torch.tensor(10.0).log() - entropies, drop
+    expected = {
+        (True, True): by_entropy.exp() + by_drop.exp(),
+        (True, False): by_entropy.exp(),
+        (False, True): by_drop.exp(),
+        (False, False): torch.ones(2),
+    }
+    method = configured(model, "deyo", "method.weight_margin=0.4")
+    for (method.weight_by_entropy, method.weight_by_drop), weights in expected.items():
+        torch.testing.assert_close(method.weights(entropies, drop, 10), weights)

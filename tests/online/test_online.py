@@ -18,6 +18,7 @@ from ctta.models.digits import TinyCNN
 from ctta.online.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from ctta.online.loop import NonFiniteOutputError, clean_error_pct, run_online
 from ctta.online.observers import Progress
+from ctta.online.resume import REACHED, batches_reached
 from ctta.online.trace import SAMPLE_COLUMNS, Trace
 from ctta.online.window import Window
 from ctta.streams.stream import CorruptionStream
@@ -270,6 +271,22 @@ def test_checkpoints_carry_trees_and_refuse_damage(tmp_path):
     save_file({}, tmp_path / "e", metadata={"version": "7", "tree": "{}"})
     with pytest.raises(ValueError, match="expected a checkpoint of version 1, got 7"):
         load_checkpoint(tmp_path / "e")
+
+
+def test_a_checkpoint_is_refused_without_what_it_leaves_out(tmp_path):
+    known = {"a": torch.arange(3)}
+    save_checkpoint(tmp_path / "c", {"a": torch.arange(3)}, known=known)
+    assert torch.equal(load_checkpoint(tmp_path / "c", known=known)["a"], known["a"])
+    with pytest.raises(CheckpointError, match="the checkpoint leaves out a, unknown here"):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_how_far_a_process_came_is_known_where_it_left_word(tmp_path):
+    assert batches_reached(tmp_path) is None
+    (tmp_path / REACHED).write_bytes((300).to_bytes(8, "little"))
+    assert batches_reached(tmp_path) == 300
+    (tmp_path / REACHED).write_bytes(b"\x01")
+    assert batches_reached(tmp_path) is None
 
 
 def test_tensors_that_share_memory_are_saved_apart(tmp_path):

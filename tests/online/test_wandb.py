@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import types
 from pathlib import Path
@@ -214,6 +215,19 @@ def test_what_fails_is_said_once_on_one_line(monkeypatch, caplog, tmp_path, brea
     assert [r.getMessage() for r in caplog.records] == [
         f"wandb is left out from here on: no network in {breaks}"
     ]
+
+
+def test_a_run_that_does_not_end_there_is_not_waited_for(monkeypatch, caplog, tmp_path):
+    run, answered = Run(), threading.Event()
+    monkeypatch.setattr(run, "finish", lambda exit_code: answered.wait())
+    monkeypatch.setattr("ctta.online.tracking.SECONDS_FOR_WANDB", 0.05)
+    install(monkeypatch, lambda **_: run)
+    whole_run(tracking(tmp_path))
+    answered.set()
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"wandb did not end in 0.05 s; 'wandb sync' in {tmp_path} sends what is not sent then"
+    )
 
 
 def test_a_missing_package_is_said_once(monkeypatch, caplog, tmp_path):

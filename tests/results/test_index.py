@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from ctta.online.trace import BATCH_COLUMNS, SAMPLE_COLUMNS, Trace
+from ctta.results import index
 from ctta.results.index import INDEX, RunIndex
 from ctta.results.result import Result
 from ctta.results.store import RunStore
@@ -163,6 +165,26 @@ def test_a_store_without_an_index_is_read_all_the_same(store):
     assert statuses(store) == {"0001": "finished"}
     keep(store, 2)
     assert len(statuses(store)) == 2
+
+
+def test_a_store_without_hard_links_is_read_all_the_same(store, monkeypatch):
+    folder = keep(store)
+    (store.root / INDEX).unlink()
+
+    def refuse(*_):
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr("pathlib.Path.hardlink_to", refuse)
+    assert statuses(store) == {folder.name[-4:]: "finished"}
+    assert not (store.root / INDEX).exists()
+
+
+def test_a_folder_that_goes_while_it_is_read_is_no_run(store, monkeypatch):
+    gone, kept = keep(store, 1), keep(store, 2)
+    (store.root / INDEX).unlink()
+    read = index.read
+    monkeypatch.setattr(index, "read", lambda f: (f == gone and shutil.rmtree(f)) or read(f))
+    assert statuses(store) == {kept.name[-4:]: "finished"}
 
 
 def test_a_store_that_is_not_there_is_empty(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ctta.online.trace import BATCH_COLUMNS, SAMPLE_COLUMNS, Trace
+from ctta.results.difference import Difference
 from ctta.results.paired import paired
 
 
@@ -80,3 +81,18 @@ def test_a_last_bit_is_a_difference():
 def test_traces_without_a_common_sample_have_no_pairs():
     found = paired(trace(rows(8, 0), ("fog", "snow")), trace(rows(8, 0), ("rain", "frost")))
     assert (found.n_pairs, found.first, found.segments) == (0, None, ())
+    said = list(Difference({}, same_bits=False, traces=found).lines())
+    assert said[1:] == ["no answer differs in those"]
+
+
+def test_the_first_difference_is_said_with_its_place():
+    a, b = (trace(rows(20, 0), ("fog", "snow")) for _ in range(2))
+    b.samples["entropy"][13] = 1.0
+    said = list(Difference({}, same_bits=False, traces=paired(a, b)).lines())
+    assert said[0] == "samples: 20 and 20, of which 20 in both, in one order"
+    assert said[1].startswith("the first answer that differs: sample 13 in batch 3 (snow, image ")
+    assert [line.split()[:3] for line in said[2:]] == [
+        ["segment", "n", "error"],
+        ["0", "fog", "10"],
+        ["1", "snow", "10"],
+    ]

@@ -13,12 +13,14 @@ from rich.console import Console
 
 from ctta.online.trace import BATCH_COLUMNS, SAMPLE_COLUMNS, Trace
 from ctta.results.compare import compare
-from ctta.results.environment import environment
+from ctta.results.environment import commit, environment
 from ctta.results.identity import run_identity
 from ctta.results.pictures import error_over_stream, error_per_corruption
+from ctta.results.rerun import rerun_record
 from ctta.results.result import Result
 from ctta.results.store import RunStore
 from ctta.results.table import markdown_table, rich_table
+from ctta.results.unadapted import source_mistakes
 from ctta.results.values import chosen_device, whole_number
 
 RECORD = json.loads(Path(__file__).with_name("record.json").read_text())
@@ -156,6 +158,35 @@ def test_the_environment_is_json():
     assert found["torch"] == torch.__version__
 
 
+def test_code_outside_a_checkout_has_no_commit(monkeypatch, tmp_path):
+    monkeypatch.setattr("ctta.__file__", str(tmp_path / "ctta" / "__init__.py"))
+    assert commit() is None
+    (tmp_path / ".git").mkdir()  # not git's
+    assert commit() is None
+
+
+def test_a_failed_run_has_nothing_to_compare(tmp_path):
+    path = tmp_path / "result.json"
+    result(status="failed", reason="batch 3").save(path)
+    with pytest.raises(ValueError, match=r"records a failed run \(batch 3\); there is nothing"):
+        rerun_record(path)
+
+
+def test_the_sources_mistakes_are_those_of_a_whole_run_on_the_same_stream(tmp_path):
+    store, own = RunStore(tmp_path / "runs"), trace()
+    names = {"names": {**RECORD["config"]["names"], "method": "source"}}
+    kept = result(trace_sha256=own.sha256(), config={**RECORD["config"], **names})
+    damaged = store.folder("source", "digits_c", "0" * 64)
+    damaged.mkdir()
+    (damaged / "result.json").write_text("{")
+    assert source_mistakes(store.root, kept.config, "s") is None
+    store.keep(store.folder("source", "digits_c", kept.identity), kept, own)
+    assert source_mistakes(store.root, kept.config, "s").tolist() == [False, True] * 30
+    assert source_mistakes(store.root, kept.config, "another") is None
+    other = {**kept.config, "model": {"name": "another"}}
+    assert source_mistakes(store.root, other, "s") is None
+
+
 def test_tables_hold_every_number_and_say_what_tells_rows_apart():
     slow = {"steps": 1, "optimizer": {"lr": 0.1}}
     other = {"identity": "b" * 64, "config__method": slow, "error_by_domain": {"fog-5": 1.25}}
@@ -217,3 +248,12 @@ def test_numbers_and_devices_are_checked():
     assert chosen_device("cpu") == torch.device("cpu")
     with pytest.raises(ValueError, match=r"compute\.device: expected auto, cpu or cuda"):
         chosen_device("tpu")
+
+
+def test_a_device_is_chosen_by_what_there_is(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert chosen_device("auto") == torch.device("cpu")
+    with pytest.raises(ValueError, match=r"no CUDA device here; type compute\.device=cpu"):
+        chosen_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert chosen_device("auto") == chosen_device("cuda") == torch.device("cuda")

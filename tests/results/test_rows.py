@@ -65,6 +65,11 @@ def test_what_is_not_comparable_is_not_averaged(other, words):
         Row((run(), run(seed=1, **other)))
 
 
+def test_a_failed_run_is_no_part_of_a_mean():
+    with pytest.raises(ValueError, match=r"failed \(batch 3\); it has no numbers"):
+        Row((run(), run(seed=1, status="failed", reason="batch 3")))
+
+
 def test_one_run_made_twice_with_unlike_traces_is_refused():
     with pytest.raises(ValueError, match="same seeds and unlike traces"):
         Row((run(30.0), run(31.0)))

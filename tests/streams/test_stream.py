@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ctta.data.corruptions import CORRUPTIONS
 from ctta.streams.schedules import rising_and_falling
+from ctta.streams.sequential import SequentialStream
 from ctta.streams.settings import SETTINGS
 from ctta.streams.stream import CorruptionStream
 
@@ -264,3 +265,8 @@ def test_the_first_batch_of_each_segment():
         b.ids.tolist() for b in made if b.ids.tolist() == made.segments[b.segment][1][:4].tolist()
     ]
     assert [b.ids.tolist() for b in made.firsts()] == firsts
+
+
+def test_an_order_of_its_own_is_for_data_that_have_one():
+    with pytest.raises(ValueError, match="numbers has domains with random access; type stream=con"):
+        SequentialStream(Numbers())
