@@ -3,6 +3,7 @@
 import csv
 import inspect
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,14 @@ TARGETS = sorted(
 )
 
 
-def composed(*overrides: str):
+@cache
+def unresolved(*overrides: str):
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
-        config = compose("config", overrides=list(overrides))
-    return OmegaConf.to_container(config, resolve=True)
+        return compose("config", overrides=list(overrides))
+
+
+def composed(*overrides: str):
+    return OmegaConf.to_container(unresolved(*overrides), resolve=True)
 
 
 def keys_against_signature(node: dict, key: str) -> None:
@@ -47,9 +52,18 @@ TUNED = sorted(CONFIGS.glob("tuned/*/*.yaml"))
 TUNED_MODEL = sorted(CONFIGS.glob("tuned_model/*/*/*.yaml"))
 
 
-def build_with(method: str, *tuned: str) -> None:
-    """Compose with the tuned files, which may be for data sets without a loader, and build."""
-    config = composed(f"method={method}", *tuned)
+def with_values_of(method: str, *tuned: Path) -> dict:
+    """The configuration of a method with tuned files, which may be for data sets without a loader.
+
+    They are merged in at the top, where their first line makes Hydra put them, which takes longer.
+    """
+    values = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in tuned]
+    merged = OmegaConf.merge(unresolved(f"method={method}", "~tuned"), *values)
+    return OmegaConf.to_container(merged, resolve=True)
+
+
+def check_builds(config: dict) -> None:
+    """The method can be built, and leaves no key of the optimizer unused."""
     build(config["method"], "method", model=tiny_cnn(), seed=0)
     optimizer_is_used(config)
 
@@ -79,10 +93,10 @@ def check_source_lines(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TUNED, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_tuned_values_complete_the_method_and_name_their_source(path: Path):
-    data, method = path.parent.name, path.stem
+    method = path.stem
     check_source_lines(path)
     check_keys(path, method)
-    build_with(method, f"tuned={data}/{method}")
+    check_builds(with_values_of(method, path))
 
 
 @pytest.mark.parametrize("path", TUNED_MODEL, ids=lambda p: "/".join(p.parts[-3:]))
@@ -91,7 +105,10 @@ def test_values_tuned_for_a_model_name_it_and_their_source(path: Path):
     check_source_lines(path)
     check_keys(path, method)
     assert (CONFIGS / "model" / f"{model}.yaml").is_file()
-    build_with(method, f"tuned={data}/{method}", f"tuned_model={data}/{method}/{model}")
+    config = with_values_of(method, CONFIGS / f"tuned/{data}/{method}.yaml", path)
+    check_builds(config)
+    chosen = (f"tuned={data}/{method}", f"tuned_model={data}/{method}/{model}")
+    assert config == composed(f"method={method}", *chosen)
 
 
 SEARCH = CONFIGS / "tuned/digits_c/search.csv"

@@ -1,5 +1,7 @@
 """Every method of the configuration keeps the contract, over a CNN and a transformer."""
 
+from functools import cache
+
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -32,12 +34,29 @@ FORMS = [
 MODELS = pytest.mark.parametrize("tiny", [tiny_cnn, tiny_vit])
 
 
+# More of the same shows no more.
+FEW = {
+    "cotta": ["method.n_views=2"],
+    "petal": ["method.n_views=2"],
+    "rmt": ["method.warmup_steps=2"],
+    "vida": ["method.n_views=2", "method.warmup_epochs=1"],
+}
+
+
+@cache
 def maker(name, *overrides):
     """Model -> the method of that name, with the values of the digits."""
+    chosen = [f"method={name}", "dataset=digits_c", *FEW.get(name, []), *overrides]
     with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):
-        composed = compose("config", overrides=[f"method={name}", "dataset=digits_c", *overrides])
+        composed = compose("config", overrides=chosen)
     node = OmegaConf.to_container(composed.method, resolve=True)
     return lambda model: build(node, "method", model=model, seed=0)
+
+
+@cache
+def ready(name):
+    """As `maker`, and prepared; of tests over one model, the first makes the artefact."""
+    return prepared(maker(name))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -75,7 +94,7 @@ def test_the_contract_holds_for_other_forms(form):
 @MODELS
 @pytest.mark.parametrize("name", METHODS)
 def test_the_network_may_compute_in_bfloat16(name, tiny):
-    method = prepared(maker(name))(tiny())
+    method = ready(name)(tiny())
     with network_dtype(torch.bfloat16):
         for x in batches(3):
             logits = method(x)
@@ -109,7 +128,7 @@ def pieces_of_three(monkeypatch):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_batches_may_be_split_where_nothing_looks_at_the_whole(name, pieces_of_three):
-    whole, split = (prepared(maker(name))(tiny_vit()) for _ in range(2))
+    whole, split = (ready(name)(tiny_vit()) for _ in range(2))
     for x in batches(3):
         plain = whole(x)
         with in_pieces(1):
@@ -120,7 +139,7 @@ def test_batches_may_be_split_where_nothing_looks_at_the_whole(name, pieces_of_t
 
 @pytest.mark.parametrize("name", METHODS)
 def test_batches_that_a_batch_norm_looks_at_are_not_split(name, pieces_of_three):
-    method = prepared(maker(name))(tiny_cnn())
+    method = ready(name)(tiny_cnn())
     (x,) = batches(1)
     with in_pieces(1):
         if name in ("adanpc", "lame", "source"):  # on the source's statistics
@@ -139,7 +158,7 @@ def test_the_network_may_be_compiled(name, tiny, monkeypatch):
     torch._dynamo.reset()
     eager = torch.compile(compiling.plain, backend="eager")
     monkeypatch.setattr(compiling, "compiled", lambda: eager)
-    plain, compiled = (prepared(maker(name))(tiny()) for _ in range(2))
+    plain, compiled = (ready(name)(tiny()) for _ in range(2))
     for x in batches(3):
         expected = plain(x)
         with compiling.compiling():
@@ -170,7 +189,7 @@ def test_the_network_may_hold_its_channels_last(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_no_forward_builds_a_graph_for_nothing(name, tiny):
     """So a teacher's or an anchor's builds none: no gradient ever comes to it."""
-    method, forwards, gradients = prepared(maker(name))(tiny()), [], []
+    method, forwards, gradients = ready(name)(tiny()), [], []
     learner = getattr(method, "method", method).model
 
     def listen(model, _x, logits):
@@ -201,7 +220,7 @@ def group_norm_model():
 def test_a_network_with_group_norm_is_adapted(name):
     model = group_norm_model()
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    method = prepared(maker(name))(model)
+    method = ready(name)(model)
     for x in batches(3):
         logits = method(x)
         assert torch.isfinite(logits).all()
