@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pickle
+import shutil
 import signal
 
 import numpy as np
@@ -55,11 +56,19 @@ def checkpoint(tmp_path):
     return path
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    """Run stores of the two fixtures below, once they are made."""
+    return tmp_path_factory.mktemp("made")
+
+
 @pytest.fixture
-def undisturbed(ctta, tmp_path):
+def undisturbed(ctta, made_once):
     """Hash of the trace of a run that nothing happened to."""
-    assert ctta("run", *QUICK, f"paths.runs={tmp_path / 'other'}")[0] == 0
-    (path,) = tmp_path.glob("other/*/result.json")
+    runs = made_once / "undisturbed"
+    if not runs.exists():
+        assert ctta("run", *QUICK, f"paths.runs={runs}")[0] == 0
+    (path,) = runs.glob("*/result.json")
     return json.loads(path.read_text())["trace_sha256"]
 
 
@@ -154,10 +163,14 @@ def test_a_failed_run_without_a_checkpoint_leaves_none(ctta, tmp_path, at_batch)
 
 
 @pytest.fixture
-def stopped(ctta, tmp_path, at_batch):
+def stopped(ctta, tmp_path, at_batch, made_once):
     """A run that was stopped after two batches; the folder of its checkpoint."""
-    at_batch(1, send(signal.SIGTERM))
-    assert ctta("run", *QUICK)[0] == 75
+    runs = made_once / "stopped"
+    if not runs.exists():
+        at_batch(1, send(signal.SIGTERM))
+        assert ctta("run", *QUICK)[0] == 75
+        shutil.move(tmp_path / "runs", runs)
+    shutil.copytree(runs, tmp_path / "runs")
     return checkpoint(tmp_path)
 
 
