@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -79,10 +80,12 @@ def config_folder(point: EntryPoint) -> Path:
 def choices(folder: Path) -> dict[str, list[str]]:
     """Return group -> names of the YAML files in it, groups as ``tuned/digits_c``."""
     found: dict[str, list[str]] = {}
-    for path in sorted(folder.rglob("*.yaml")):
-        group = path.parent.relative_to(folder).as_posix()
-        if group != ".":
-            found.setdefault(group, []).append(path.stem)
+    for place, inner, files in os.walk(folder):  # of many hundred files, an rglob is felt
+        inner.sort()
+        group = Path(place).relative_to(folder).as_posix()
+        names = sorted(file.removesuffix(".yaml") for file in files if file.endswith(".yaml"))
+        if names and group != ".":
+            found[group] = names
     return found
 
 
