@@ -218,7 +218,7 @@ def measured(line: Line, section: Section, streams: Sequence[str], texts: Texts)
         "interval": interval and [round(interval.low, 4), round(interval.high, 4)],
         "published_by": line.published and texts.number(evidence(line.published)),
         "orders": [
-            [streams.index(stream), [errors(run, section.domains) for run in runs]]
+            [streams.index(stream), [errors(one, section.domains) for one in runs]]
             for stream, runs in line.row.streams.items()
         ],
         "runs": [run(filed, streams) for filed in line.entries],
