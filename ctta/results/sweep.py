@@ -73,6 +73,7 @@ class Sweep:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.store_is_new = not folder.parents[1].exists()
         self.here: dict[int, Outcome] = {}
 
     def keep(self, outcome: Outcome, *, for_others: bool) -> None:
@@ -120,7 +121,9 @@ class Sweep:
         return lines + ["not started"] * n_missing
 
     def remove(self) -> None:
-        """Take the files away; the runs have records of their own."""
+        """Take the files away; the runs have records of their own. A dry run leaves no store."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        with suppress(OSError):  # another sweep is under way
+        with suppress(OSError):  # another sweep is under way, or there are runs
             self.folder.parent.rmdir()
+            if self.store_is_new:
+                self.folder.parents[1].rmdir()

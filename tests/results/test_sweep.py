@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ctta.results import sweep as module
-from ctta.results.sweep import Outcome, Sweep
+from ctta.results.sweep import SWEEPS, Outcome, Sweep
 
 
 @pytest.fixture(params=[False, True], ids=["here", "elsewhere"])
@@ -51,3 +51,17 @@ def test_what_has_no_result_has_a_reason(keep):
     ]
     sweep.remove()
     assert not sweep.folder.parent.exists()
+
+
+@pytest.mark.parametrize("there", ["store", "runs", "nothing"])
+def test_a_sweep_takes_away_what_it_made_and_no_more(tmp_path, there):
+    store = tmp_path / "runs"
+    if there == "store":
+        store.mkdir()
+    sweep = Sweep(store / SWEEPS / "1")
+    sweep.folder.mkdir(parents=True)
+    if there == "runs":
+        (store / "tent-digits_c-0").mkdir()
+    sweep.remove()
+    assert store.exists() == (there != "nothing")
+    assert not (store / SWEEPS).exists()
