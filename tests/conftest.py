@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tomllib
@@ -15,6 +16,8 @@ from ctta import cli
 
 # The networks are tiny: a second thread only waits, on a busy machine for longer than it works.
 torch.set_num_threads(1)
+# A script's background job is started with Ctrl-C ignored, and so would be what is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_make_parametrize_id(val, argname):
