@@ -72,11 +72,21 @@ def has_cupy() -> bool:
     return importlib.util.find_spec("cupy") is not None
 
 
-def form(*groups: Sequence[Tensor | None], narrow_student: bool = False) -> ModuleType:
-    """The form for these tensors; some calls take a narrow student beside a float32 teacher."""
-    name = "reference" if _settings["reference"] else fastest(groups, narrow_student)
+def form(
+    *groups: Sequence[Any], beside: Sequence[Tensor] = (), narrow_student: bool = False
+) -> tuple[ModuleType, Sequence[Any]]:
+    """The form for these tensors, and the groups in the order of their memory.
+
+    Args:
+        groups: of a tensor a parameter.
+        beside: what else is read; without gaps.
+        narrow_student: the call takes a narrow student beside a float32 teacher.
+    """
+    views, gapless = in_order_of_memory(*groups)
+    usual = gapless and not _settings["reference"]
+    name = fastest([*views, beside], narrow_student) if usual else "reference"
     _settings["ran"].add(name)
-    return imported(name)
+    return imported(name), views
 
 
 @cache
@@ -86,11 +96,11 @@ def imported(name: str) -> ModuleType:
 
 
 def fastest(groups: Sequence[Sequence[Tensor | None]], narrow_student: bool) -> str:
-    """The name of the fastest form that can take all the tensors; the teacher's group is first."""
+    """The name of the fastest form for tensors without gaps; the teacher's group is first."""
     present = [t for group in groups for t in group if t is not None]
     devices, types = set(map(device_of, present)), set(map(type_of, present))
     types.discard(torch.bool)
-    if len(devices) != 1 or not contiguous(present):
+    if len(devices) != 1:
         return "reference"
     one_type = len(types) == 1 and types <= SUPPORTED
     if devices == CPU:
@@ -121,8 +131,8 @@ def ema_(
         student: of the same shapes.
         decay: one for all, or one a tensor.
     """
-    mine, theirs = in_order_of_memory([*teacher], [*student])
-    form(mine, theirs, narrow_student=True).ema_(mine, theirs, each(decay, mine))
+    chosen, (mine, theirs) = form([*teacher], [*student], narrow_student=True)
+    chosen.ema_(mine, theirs, each(decay, mine))
     written(mine)
 
 
@@ -131,7 +141,7 @@ def restore_(parameters: Iterable[Tensor], start: Iterable[Tensor], draw: Draw) 
     own = list(parameters)
     rows = [p.detach().contiguous() for p in own]  # a draw numbers the elements row by row
     source = [p.contiguous() for p in start]
-    form(rows, source).restore_(rows, source, draw)
+    form(rows, source)[0].restore_(rows, source, draw)
     for parameter, row in zip(own, rows, strict=True):
         if not parameter.is_contiguous():
             parameter.detach().copy_(row)
@@ -142,8 +152,8 @@ def restore_where_(
     parameters: Iterable[Tensor], start: Iterable[Tensor], masks: Iterable[Tensor]
 ) -> None:
     """The elements whose mask is true go back to their start."""
-    own, source, where = in_order_of_memory([*parameters], [*start], [*masks])
-    form(own, source, where).restore_where_(own, source, where)
+    chosen, (own, source, where) = form([*parameters], [*start], [*masks])
+    chosen.restore_where_(own, source, where)
     written(own)
 
 
@@ -160,7 +170,7 @@ def ema_restore_(
         ema_(mine, theirs, decay)
         restore_(theirs, source, draw)
         return
-    chosen = form(mine, theirs, source, narrow_student=True)
+    chosen, _ = form(mine, theirs, source, narrow_student=True)
     chosen.ema_restore_(mine, theirs, source, each(decay, mine), draw)
     written([*mine, *theirs])
 
@@ -178,8 +188,8 @@ def squared_quantile(
     Returns:
         A 0-dim tensor on the gradients' device; nothing waits for the device.
     """
-    own, shapes = in_order_of_memory([*gradients], [*like])
-    found: Tensor = form(own, shapes).squared_quantile(own, shapes, level)
+    chosen, (own, shapes) = form([*gradients], [*like])
+    found: Tensor = chosen.squared_quantile(own, shapes, level)
     return found
 
 
@@ -205,8 +215,8 @@ def fisher_restore_(
         twice: the teacher then moves a second time, but takes the student's value where that was
             put back.
     """
-    mine, theirs, source, own = in_order_of_memory([*teacher], [*student], [*start], [*gradients])
-    chosen = form(mine, theirs, source, own, [threshold])
+    groups = [*teacher], [*student], [*start], [*gradients]
+    chosen, (mine, theirs, source, own) = form(*groups, beside=[threshold])
     name = "fisher_restore_twice_" if twice else "fisher_restore_"
     getattr(chosen, name)(mine, theirs, source, own, threshold, decay)
     written([*mine, *theirs])
@@ -220,8 +230,9 @@ def masked_ema_(
     decay: float,
 ) -> None:
     """`ema_` of those elements whose squared gradient is strictly below ``threshold``."""
-    mine, theirs, own = in_order_of_memory([*teacher], [*student], [*gradients])
-    form(mine, theirs, own, [threshold]).masked_ema_(mine, theirs, own, threshold, decay)
+    groups = [*teacher], [*student], [*gradients]
+    chosen, (mine, theirs, own) = form(*groups, beside=[threshold])
+    chosen.masked_ema_(mine, theirs, own, threshold, decay)
     written(mine)
 
 
@@ -238,7 +249,7 @@ def quadratic_prior_(
         The sum without ``scale``, float64, 0-dim, added up in a fixed order on each kind of device
         and for each layout.
     """
-    own, at, centre, weight = in_order_of_memory([*gradients], [*parameters], [*mean], [*weights])
-    value: Tensor = form(own, at, centre, weight).quadratic_prior_(own, at, centre, weight, scale)
+    chosen, (own, at, centre, weight) = form([*gradients], [*parameters], [*mean], [*weights])
+    value: Tensor = chosen.quadratic_prior_(own, at, centre, weight, scale)
     written(own)
     return value

@@ -33,10 +33,10 @@ __all__ = [
 
 
 @for_cpu
-def _ema(addresses, sizes, kind, decays):  # type: ignore[no-untyped-def]
-    for k in range(len(sizes)):
-        teacher = at(addresses[0, k], sizes[k], kind)
-        student = at(addresses[1, k], sizes[k], kind)
+def _ema(rows, kind, decays):  # type: ignore[no-untyped-def]
+    for k in range(rows.shape[1]):
+        teacher = at(rows, 0, k, kind)
+        student = at(rows, 1, k, kind)
         decay, rest = two(decays[k], kind)
         for i in range(len(teacher)):
             teacher[i] = teacher[i] * decay + student[i] * rest
@@ -56,13 +56,13 @@ def ema_restore_(
 
 
 @for_cpu
-def _fisher_restore(addresses, sizes, kind, threshold, decay, twice):  # type: ignore[no-untyped-def]
+def _fisher_restore(rows, kind, threshold, decay, twice):  # type: ignore[no-untyped-def]
     decay, rest = two(decay, kind)
-    for k in range(len(sizes)):
-        teacher = at(addresses[0, k], sizes[k], kind)
-        student = at(addresses[1, k], sizes[k], kind)
-        start = at(addresses[2, k], sizes[k], kind)
-        gradient = at(addresses[3, k], sizes[k], kind)
+    for k in range(rows.shape[1]):
+        teacher = at(rows, 0, k, kind)
+        student = at(rows, 1, k, kind)
+        start = at(rows, 2, k, kind)
+        gradient = at(rows, 3, k, kind)
         for i in range(len(teacher)):
             below = gradient[i] * gradient[i] < threshold
             moved = teacher[i] * decay + student[i] * rest
@@ -91,12 +91,12 @@ fisher_restore_twice_ = partial(fisher_restore_, twice=True)
 
 
 @for_cpu
-def _masked_ema(addresses, sizes, kind, threshold, decay):  # type: ignore[no-untyped-def]
+def _masked_ema(rows, kind, threshold, decay):  # type: ignore[no-untyped-def]
     decay, rest = two(decay, kind)
-    for k in range(len(sizes)):
-        teacher = at(addresses[0, k], sizes[k], kind)
-        student = at(addresses[1, k], sizes[k], kind)
-        gradient = at(addresses[2, k], sizes[k], kind)
+    for k in range(rows.shape[1]):
+        teacher = at(rows, 0, k, kind)
+        student = at(rows, 1, k, kind)
+        gradient = at(rows, 2, k, kind)
         for i in range(len(teacher)):
             below = gradient[i] * gradient[i] < threshold
             teacher[i] = teacher[i] * decay + student[i] * rest if below else teacher[i]
@@ -110,14 +110,14 @@ def masked_ema_(
 
 
 @for_cpu
-def _quadratic_prior(addresses, sizes, kind, scale):  # type: ignore[no-untyped-def]
+def _quadratic_prior(rows, kind, scale):  # type: ignore[no-untyped-def]
     slope = kind.dtype.type(2 * scale)
     total, terms = 0.0, np.empty(BLOCK // 2)
-    for k in range(len(sizes)):
-        gradient = at(addresses[0, k], sizes[k], kind)
-        parameter = at(addresses[1, k], sizes[k], kind)
-        mean = at(addresses[2, k], sizes[k], kind)
-        weight = at(addresses[3, k], sizes[k], kind)
+    for k in range(rows.shape[1]):
+        gradient = at(rows, 0, k, kind)
+        parameter = at(rows, 1, k, kind)
+        mean = at(rows, 2, k, kind)
+        weight = at(rows, 3, k, kind)
         own = 0.0
         for first in range(0, len(gradient), len(terms)):
             last = first + len(terms)

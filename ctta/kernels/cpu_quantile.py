@@ -30,13 +30,13 @@ KEYS: dict[torch.dtype, tuple[Array, Any]] = {
 
 
 @for_cpu
-def _ranked(addresses, sizes, kind, integer, shift, n_zeros, low, high):  # type: ignore[no-untyped-def]
+def _ranked(rows, kind, integer, shift, n_zeros, low, high):  # type: ignore[no-untyped-def]
     squares = np.empty(BLOCK, kind.dtype)
     bits = squares.view(integer.dtype)
     counts = np.zeros(2 * BINS, np.int64)  # a NaN may carry a sign
     counts[0] = n_zeros
-    for k in range(len(sizes)):
-        gradient = at(addresses[0, k], sizes[k], kind)
+    for k in range(rows.shape[1]):
+        gradient = at(rows, 0, k, kind)
         for first in range(0, len(gradient), len(squares)):
             n = min(len(squares), len(gradient) - first)
             for i in range(n):
@@ -47,8 +47,8 @@ def _ranked(addresses, sizes, kind, integer, shift, n_zeros, low, high):  # type
     first_bin, last_bin = np.searchsorted(upto, low, "right"), np.searchsorted(upto, high, "right")
     before = upto[first_bin] - counts[first_bin]
     out, n = np.zeros(upto[last_bin] - before, kind.dtype), n_zeros if first_bin == 0 else 0
-    for k in range(len(sizes)):
-        gradient = at(addresses[0, k], sizes[k], kind)
+    for k in range(rows.shape[1]):
+        gradient = at(rows, 0, k, kind)
         for first in range(0, len(gradient), len(squares)):
             stop = min(len(squares), len(gradient) - first)
             for i in range(stop):
@@ -61,22 +61,23 @@ def _ranked(addresses, sizes, kind, integer, shift, n_zeros, low, high):  # type
 
 
 @for_cpu
-def _sample(addresses, sizes, kind):  # type: ignore[no-untyped-def]
+def _sample(rows, kind):  # type: ignore[no-untyped-def]
+    sizes = rows[-1].view(np.int64)
     out = np.empty(((sizes + (SAMPLED - 1)) // SAMPLED).sum(), kind.dtype)
     n = 0
-    for k in range(len(sizes)):
-        for square in at(addresses[0, k], sizes[k], kind)[::SAMPLED]:
+    for k in range(rows.shape[1]):
+        for square in at(rows, 0, k, kind)[::SAMPLED]:
             out[n] = square * square
             n += 1
     return out
 
 
 @for_cpu
-def _inside(addresses, sizes, kind, low, high, out):  # type: ignore[no-untyped-def]
+def _inside(rows, kind, low, high, out):  # type: ignore[no-untyped-def]
     yes, no = np.int32(1), np.int32(0)
     n_below, n_inside = np.int64(0), np.int64(0)
-    for k in range(len(sizes)):
-        gradient = at(addresses[0, k], sizes[k], kind)
+    for k in range(rows.shape[1]):
+        gradient = at(rows, 0, k, kind)
         for first in range(0, len(gradient), GROUP):
             group = gradient[first : first + GROUP]  # its own indices need no check of their sign
             below, up_to = no, no
@@ -109,7 +110,7 @@ def squared_quantile(gradients: Gradients, like: Tensors, level: float) -> Tenso
         return like[0].new_zeros(())
     n_zeros = sum([p.numel() for g, p in zip(gradients, like, strict=True) if g is None])
     table = Table(present)
-    n_all = n_zeros + int(table.sizes.sum())
+    n_all = n_zeros + int(table.rows[-1].sum())
     position = level * (n_all - 1)
     rank = math.floor(position)
     ranks = (rank, min(rank + 1, n_all - 1))

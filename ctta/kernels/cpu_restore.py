@@ -50,13 +50,13 @@ def _sparse(parameter, start, first, thresholds, guide, step, stream, key0, key1
 
 
 @for_cpu
-def _all_sparse(addresses, sizes, kind, thresholds, guide, step, stream, key0, key1):  # type: ignore[no-untyped-def]
+def _all_sparse(rows, kind, thresholds, guide, step, stream, key0, key1):  # type: ignore[no-untyped-def]
     first = 0
-    for k in range(len(sizes)):
-        parameter = at(addresses[0, k], sizes[k], kind)
-        start = at(addresses[1, k], sizes[k], kind)
+    for k in range(rows.shape[1]):
+        parameter = at(rows, 0, k, kind)
+        start = at(rows, 1, k, kind)
         _sparse(parameter, start, first, thresholds, guide, step, stream, key0, key1)
-        first += sizes[k]
+        first += len(parameter)
 
 
 @for_cpu
@@ -83,13 +83,13 @@ def _dense(parameter, start, first, below, step, stream, key0, key1):  # type: i
 
 
 @for_cpu
-def _all_dense(addresses, sizes, kind, below, step, stream, key0, key1):  # type: ignore[no-untyped-def]
+def _all_dense(rows, kind, below, step, stream, key0, key1):  # type: ignore[no-untyped-def]
     first = 0
-    for k in range(len(sizes)):
-        parameter = at(addresses[0, k], sizes[k], kind)
-        start = at(addresses[1, k], sizes[k], kind)
+    for k in range(rows.shape[1]):
+        parameter = at(rows, 0, k, kind)
+        start = at(rows, 1, k, kind)
         _dense(parameter, start, first, below, step, stream, key0, key1)
-        first += sizes[k]
+        first += len(parameter)
 
 
 def restore_(parameters: Tensors, start: Tensors, draw: Draw) -> None:
@@ -104,11 +104,11 @@ def restore_(parameters: Tensors, start: Tensors, draw: Draw) -> None:
 
 
 @for_cpu
-def _restore_where(addresses, sizes, kind, truth):  # type: ignore[no-untyped-def]
-    for k in range(len(sizes)):
-        parameter = at(addresses[0, k], sizes[k], kind)
-        start = at(addresses[1, k], sizes[k], kind)
-        mask = at(addresses[2, k], sizes[k], truth)
+def _restore_where(rows, kind, truth):  # type: ignore[no-untyped-def]
+    for k in range(rows.shape[1]):
+        parameter = at(rows, 0, k, kind)
+        start = at(rows, 1, k, kind)
+        mask = at(rows, 2, k, truth)
         for i in range(len(parameter)):
             parameter[i] = start[i] if mask[i] else parameter[i]
 

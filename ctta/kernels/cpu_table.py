@@ -33,8 +33,7 @@ class Table:
         groups: sequences of T tensors without gaps; the first one's type is that of all, or masks.
 
     Attributes:
-        addresses: uint64 [groups, T].
-        sizes: elements of each tensor, int64 [T].
+        rows: uint64 [groups + 1, T], the addresses, and in the last row the tensors' sizes.
         kind: an empty array of the tensors' type.
 
     Raises:
@@ -49,13 +48,12 @@ class Table:
                 "parameters of equal models"
             )
         self.groups = groups  # held: an address does not keep its tensor alive
-        addresses = map(Tensor.data_ptr, [t for group in groups for t in group])
-        self.addresses = np.fromiter(addresses, np.uint64).reshape(len(groups), -1)
-        self.sizes = np.array(sizes[0], np.int64)
+        addresses = [list(map(Tensor.data_ptr, group)) for group in groups]
+        self.rows = np.array([*addresses, sizes[0]], np.uint64)  # one: each array costs a call
         self.kind = KINDS[groups[0][0].dtype]
 
     def __iter__(self) -> Iterator[Array]:
-        return iter((self.addresses, self.sizes, self.kind))
+        return iter((self.rows, self.kind))
 
 
 def filled(gradients: Gradients, like: Tensors) -> Tensors:
@@ -74,9 +72,9 @@ def pointer(_typing, _address):  # type: ignore[no-untyped-def]
 
 
 @for_cpu
-def at(address, size, kind):  # type: ignore[no-untyped-def]
-    """The memory of a tensor as a flat array of the type of ``kind``."""
-    return carray(pointer(address), (size,), kind.dtype)
+def at(rows, group, k, kind):  # type: ignore[no-untyped-def]
+    """The memory of the k-th tensor of a group as a flat array of the type of ``kind``."""
+    return carray(pointer(rows[group, k]), (np.int64(rows[-1, k]),), kind.dtype)
 
 
 @for_cpu

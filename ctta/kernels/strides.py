@@ -15,16 +15,18 @@ def contiguous(*groups: Group) -> bool:
     return all(map(Tensor.is_contiguous, [t for group in groups for t in group if t is not None]))
 
 
-def in_order_of_memory(*groups: Group) -> list[Any]:
-    """The groups, tensor by tensor as views whose dimensions follow the memory.
+def in_order_of_memory(*groups: Group) -> tuple[Sequence[Any], bool]:
+    """The groups, tensor by tensor as views whose dimensions follow the memory, and whether all
+    of them are contiguous then.
 
     For updates that treat elements one by one, in whatever order. Where the tensors of one place
     have no gaps and one layout, their views are contiguous; else they stay as they are.
     """
     if contiguous(*groups):
-        return [*groups]
+        return groups, True
     places = [as_one_layout(place) for place in zip(*groups, strict=True)]
-    return [list(group) for group in zip(*places, strict=True)]
+    views = [list(group) for group in zip(*places, strict=True)]
+    return views, contiguous(*views)
 
 
 def as_one_layout(place: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:

@@ -232,12 +232,12 @@ FORMS = [
 def test_the_form_follows_devices_and_types(monkeypatch, device, types, form):
     with FakeTensorMode():
         groups = [[torch.empty(3, dtype=t, device=device), None] for t in types]
-        strided = [[torch.empty(4, 2, dtype=t, device=device).T] for t in types]
+        gaps = [[torch.empty(4, 2, dtype=t, device=device)[:, :1]] for t in types]
     for cupy in (True, False):
         monkeypatch.setattr(kernels, "has_cupy", lambda cupy=cupy: cupy)
         expected = form if cupy or form != "gpu" else "reference"
         assert kernels.fastest(groups, narrow_student=True) == expected
-        assert kernels.fastest(strided, narrow_student=True) == "reference"
+        assert kernels.form(*gaps, narrow_student=True)[0] is reference
     monkeypatch.setattr(kernels, "has_cupy", lambda: True)
     narrow = form == "gpu" and len({*types} - {torch.bool}) == 2
     expected = "reference" if narrow else form
