@@ -16,7 +16,7 @@ class Item:
     """One stored sample.
 
     Attributes:
-        image: [C,H,W]; a part of its batch until `CategoryMemory.hold` has copied it.
+        image: [C,H,W]; a part of its batch until `CategoryMemory.images` has copied it.
         label: its pseudo-label.
         uncertainty: entropy of the prediction when it came.
         born: insertions before its own.
@@ -46,6 +46,7 @@ class CategoryMemory:
         self.age_weight, self.uncertainty_weight = age_weight, uncertainty_weight
         self.by_class: list[list[Item]] = [[] for _ in range(n_classes)]
         self.n_insertions = 0
+        self.holds_batches = False  # images that are parts of their batches
 
     def __len__(self) -> int:
         return sum(map(len, self.by_class))
@@ -70,14 +71,13 @@ class CategoryMemory:
         """
         if self.has_room(label, self.score(0, uncertainty)):
             self.by_class[label].append(Item(image, label, uncertainty, self.n_insertions))
+            self.holds_batches = True
         self.n_insertions += 1
 
     def copy_images(self) -> None:
-        """Let go of the batches that stored images are parts of, by one copy of them all."""
-        items = self.items()
-        if items:
-            for item, image in zip(items, self.images(), strict=True):
-                item.image = image
+        """Let go of the batches that stored images are parts of."""
+        if self.holds_batches:
+            self.images()
 
     def has_room(self, label: int, score: float) -> bool:
         """Whether a sample of that class and score gets in; makes room for it if need be."""
@@ -97,13 +97,19 @@ class CategoryMemory:
         return True
 
     def images(self) -> Tensor:
-        """All images [M,C,H,W], in the order of `items`."""
-        return torch.stack([item.image for item in self.items()])
+        """All images [M,C,H,W], in the order of `items`, which hold parts of this from now on."""
+        items = self.items()
+        together = torch.stack([item.image for item in items])
+        if self.holds_batches:
+            for item, image in zip(items, together, strict=True):
+                item.image = image
+            self.holds_batches = False
+        return together
 
     def age_weights(self) -> Tensor:
         """``exp(-a) / (1 + exp(-a))``, a = age/N, float32 [M] as in the official code."""
-        a = torch.tensor([self.age(i) / self.max_memory for i in self.items()], dtype=torch.float32)
-        falling = (-a).exp()
+        minus_a = [-self.age(item) / self.max_memory for item in self.items()]
+        falling = torch.tensor(minus_a, dtype=torch.float32).exp()
         return falling / (1 + falling)
 
     def state_dict(self) -> dict[str, Any]:
@@ -119,6 +125,7 @@ class CategoryMemory:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Hold the saved items."""
         self.by_class, self.n_insertions = [[] for _ in range(self.n_classes)], 0
+        self.holds_batches = False
         columns = (state[name] for name in ("images", "labels", "uncertainties", "ages"))
         for image, label, uncertainty, age in zip(*columns, strict=True):
             self.by_class[label].append(Item(image, label, uncertainty, born=-age))
