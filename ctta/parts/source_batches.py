@@ -15,10 +15,10 @@ from ctta.seeding import derive
 
 
 @lru_cache(maxsize=4)
-def order_of_pass(n: int, seed: int, n_passes: int) -> Tensor:
-    """The order in which a pass goes through ``n`` images; not to be written into."""
+def batches_of_pass(n: int, size: int, seed: int, n_passes: int) -> tuple[Tensor, ...]:
+    """Which of ``n`` images the batches of a pass are made of; not to be written into."""
     generator = torch.Generator().manual_seed(derive(seed, f"pass {n_passes}"))
-    return torch.randperm(n, generator=generator)
+    return torch.split(torch.randperm(n, generator=generator), size)
 
 
 class SourceBatches:
@@ -40,11 +40,13 @@ class SourceBatches:
         """The next images and labels."""
         if self.position >= len(self.source):
             self.n_passes, self.position = self.n_passes + 1, 0
-        own = slice(self.position, self.position + self.size)
+        first = self.position
         self.position += self.size
         if self.seed is None:
+            own = slice(first, self.position)
             return self.source.images[own], self.source.labels[own]
-        chosen = order_of_pass(len(self.source), self.seed, self.n_passes)[own]
+        order = batches_of_pass(len(self.source), self.size, self.seed, self.n_passes)
+        chosen = order[first // self.size]
         return self.source.images[chosen], self.source.labels.index_select(0, chosen)
 
     def state_dict(self) -> dict[str, int]:
