@@ -7,8 +7,10 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.linalg import vector_norm
 from torch.nn.utils import skip_init
+
+SHORTEST = 1e-12  # length that a vector is divided by, as in `torch.nn.functional.normalize`
 
 
 def contrastive_loss(features: Tensor, projector: nn.Module, temperature: float) -> Tensor:
@@ -20,7 +22,8 @@ def contrastive_loss(features: Tensor, projector: nn.Module, temperature: float)
         temperature: T.
     """
     n_views = features.shape[1]
-    z = F.normalize(projector(features.flatten(0, 1)))
+    z = projector(features.flatten(0, 1))
+    z = z / vector_norm(z, dim=1, keepdim=True).clamp_min(SHORTEST)
     similarity = torch.addmm(no_self(len(z), z.dtype, z.device), z, z.T, alpha=1 / temperature)
     return -similarity.log_softmax(1).gather(1, other_views(len(z), n_views, z.device)).mean()
 
