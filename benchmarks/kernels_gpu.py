@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 import torchvision
-from timing import write
+from timing import verdict, write
 from torch import Tensor
 
 from ctta import kernels
@@ -198,15 +198,6 @@ def interleaved(calls: dict[str, Call], rounds: int) -> dict[str, list[float]]:
         for name, call in calls.items():
             found[name].append(call())
     return found
-
-
-def verdict(ratio: float, bar: float | None, spread: float) -> str:
-    """Whether a bar is met, as far as the run can tell."""
-    if bar is None:
-        return ""
-    if abs(ratio / bar - 1) < spread:
-        return "not resolved"
-    return "met" if ratio <= bar else "missed"
 
 
 def model_rows(name: str, rounds: int) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,14 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def side_by_side(
-    works: Mapping[str, Callable[[], object]], *, rounds: int
+    works: Mapping[str, Callable[[], object]], *, rounds: int, seldom: Collection[str] = ()
 ) -> dict[str, dict[str, float]]:
     """Time all ``works`` in turn, ``rounds`` times after one that pays for compilation and caches.
+
+    Args:
+        works: by name.
+        rounds: of all works.
+        seldom: works that take part in every other round, since they take long.
 
     Returns:
         By name: ``seconds``, the best round; ``spread``, the median round over the best: a ratio of
@@ -34,13 +39,29 @@ def side_by_side(
     times: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         work()
-    for _ in range(rounds):
+    for i in range(rounds):
         for name, work in works.items():
-            times[name].append(seconds(work))
+            if not (i % 2 and name in seldom):
+                times[name].append(seconds(work))
     return {
         name: {"seconds": min(own), "spread": sorted(own)[len(own) // 2] / min(own)}
         for name, own in times.items()
     }
+
+
+def verdict(ratio: float, bar: float | None, spread: float) -> str:
+    """Whether a ratio is at most ``bar``, as far as the run can tell; nothing without a bar.
+
+    Args:
+        ratio: of what is measured to what it is measured by.
+        bar: the most that it may be.
+        spread: by how much of itself the ratio of a thing to itself is off 1 in the same run.
+    """
+    if bar is None:
+        return ""
+    if abs(ratio / bar - 1) < spread:
+        return "not resolved"
+    return "met" if ratio <= bar else "missed"
 
 
 def write(name: str, rows: list[dict[str, Any]], folder: Path | None) -> None:
