@@ -20,7 +20,25 @@ PROGRAMS = [
 
 
 def by_nvrtc(program, architecture):
-    """The compiler that CuPy uses; needs no device."""
+    """The compiler that CuPy uses, from torch's CUDA wheels; needs neither CuPy nor a device."""
+    from cuda.bindings import nvrtc
+
+    wanted = (*program.options, f"-arch={architecture}", "--ptxas-options=-v")
+    options = [option.encode() for option in wanted]
+    name = program.path.name.encode()
+    _, own = nvrtc.nvrtcCreateProgram(program.path.read_bytes(), name, 0, [], [])
+    (failed,) = nvrtc.nvrtcCompileProgram(own, len(options), options)
+    _, size = nvrtc.nvrtcGetProgramLogSize(own)
+    log = bytearray(size)
+    nvrtc.nvrtcGetProgramLog(own, log)
+    _, n_bytes = nvrtc.nvrtcGetCUBINSize(own)
+    assert not failed, log.decode()
+    assert n_bytes
+    return log.decode()
+
+
+def by_nvrtc_of_cupy(program, architecture):
+    """The same, where torch brings no bindings."""
     from cupy.cuda import nvrtc
 
     own = nvrtc.createProgram(program.path.read_text(), program.path.name, (), ())
@@ -31,6 +49,29 @@ def by_nvrtc(program, architecture):
     except nvrtc.NVRTCError:
         pytest.fail(nvrtc.getProgramLog(own))
     return nvrtc.getProgramLog(own)
+
+
+def by_nvrtc_of_torch(program, architecture):
+    """The same compiler through the bindings that torch's CUDA wheels bring; needs no CuPy."""
+    from cuda.bindings import nvrtc
+
+    def call(function, *arguments):
+        status, *returned = function(*arguments)
+        return status, (returned or [None])[0]
+
+    name = program.path.name.encode()
+    _, own = call(nvrtc.nvrtcCreateProgram, program.path.read_bytes(), name, 0, [], [])
+    options = [
+        o.encode() for o in (*program.options, f"-arch={architecture}", "--ptxas-options=-v")
+    ]
+    failed, _ = call(nvrtc.nvrtcCompileProgram, own, len(options), options)
+    _, size = call(nvrtc.nvrtcGetProgramLogSize, own)
+    log = bytearray(size)
+    call(nvrtc.nvrtcGetProgramLog, own, log)
+    _, n_bytes = call(nvrtc.nvrtcGetCUBINSize, own)
+    text = log.decode()
+    assert not failed and n_bytes, text
+    return text
 
 
 def by_nvcc(program, architecture, folder):
@@ -44,18 +85,28 @@ def by_nvcc(program, architecture, folder):
     return done.stderr
 
 
+def present(name):
+    """Whether a module can be imported, the packages above it as well."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(
     "program", PROGRAMS, ids=lambda p: f"{p.source}-{p.options[3][10:]}-{p.options[4][10:]}"
 )
-def test_compiles_without_spills(program, architecture, tmp_path):
-    if importlib.util.find_spec("cupy"):
+def test_compiles_without_spills(program, architecture, tmp_path, missing):
+    if present("cuda.bindings.nvrtc"):
         log = by_nvrtc(program, architecture)
+    elif present("cupy"):
+        log = by_nvrtc_of_cupy(program, architecture)
     elif shutil.which("nvcc"):
         log = by_nvcc(program, architecture, tmp_path)
     else:
-        pytest.skip("neither CuPy nor nvcc here: install ctta[cuda12] or ctta[cuda13]")
+        missing("nvrtc", "no NVRTC and no nvcc here: install ctta[cuda12] or ctta[cuda13]")
     spilled = re.findall(r"(\d+) bytes spill", log)
     assert len(spilled) >= 4, log  # loads and stores of two kernels
     assert set(spilled) == {"0"}, log
