@@ -7,7 +7,7 @@ import numpy as np
 from ctta.counter.compiled import for_cpu, philox
 from ctta.kernels.cpu_table import Table, at
 from ctta.kernels.draws import BLOCK, GUIDE_BITS, Draw, gap_table
-from ctta.kernels.reference import Tensors
+from ctta.kernels.reference import Tensors, refuse_other_masks
 
 LANES = 16  # Philox counters at a time
 MASKS = np.empty(0, np.bool_)
@@ -114,4 +114,5 @@ def _restore_where(rows, kind, truth):  # type: ignore[no-untyped-def]
 
 
 def restore_where_(parameters: Tensors, start: Tensors, masks: Tensors) -> None:
+    refuse_other_masks(masks)
     _restore_where(*Table(parameters, start, masks), MASKS)

@@ -38,12 +38,23 @@ class Draw:
         seed: an integer, taken modulo 2**64.
         step: counts the draws of one user, in [0, 2**32).
         stream: separates users of one seed, in [0, 2**32).
+
+    Raises:
+        ValueError: ``prob``, ``step`` or ``stream`` outside of its range.
     """
 
     prob: float
     seed: int
     step: int
     stream: int = RESTORE
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.prob <= 1:
+            raise ValueError(f"prob: expected a probability in [0, 1], got {self.prob}")
+        if not (0 <= self.step <= MASK and 0 <= self.stream <= MASK):
+            raise ValueError(
+                f"step, stream: expected numbers in [0, 2**32), got {self.step}, {self.stream}"
+            )
 
     @property
     def key(self) -> tuple[int, int]:

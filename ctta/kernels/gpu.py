@@ -19,7 +19,7 @@ from ctta.kernels import gpu_device
 from ctta.kernels.draws import Draw
 from ctta.kernels.gpu_device import Program
 from ctta.kernels.gpu_tables import addresses, decays, draw_arguments, layout
-from ctta.kernels.reference import Gradients, Tensors
+from ctta.kernels.reference import Gradients, Tensors, refuse_other_masks
 
 WARP = 32
 BINS = 1 << 11
@@ -106,6 +106,7 @@ def restore_(parameters: Tensors, start: Tensors, draw: Draw) -> None:
 
 def restore_where_(parameters: Tensors, start: Tensors, masks: Tensors) -> None:
     """Elements where a mask is true go back to their start."""
+    refuse_other_masks(masks)
     first, where = parameters[0], layout(parameters)
     tables = [addresses(tensors, where) for tensors in (parameters, start, masks)]
     gpu_device.launch(

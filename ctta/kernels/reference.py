@@ -39,8 +39,20 @@ def restore_(parameters: Tensors, start: Tensors, draw: Draw) -> None:
 @torch.no_grad()
 def restore_where_(parameters: Tensors, start: Tensors, masks: Tensors) -> None:
     """Elements where a mask is true go back to their start."""
+    refuse_other_masks(masks)
     for parameter, source, mask in zip(parameters, start, masks, strict=True):
         parameter.copy_(torch.where(mask, source, parameter))
+
+
+def refuse_other_masks(masks: Tensors) -> None:
+    """Refuse masks that are not of truth values: the other forms read their bytes.
+
+    Raises:
+        ValueError: names the type.
+    """
+    for mask in masks:
+        if mask.dtype != torch.bool:
+            raise ValueError(f"masks: expected bool tensors, got {mask.dtype}; pass mask.bool()")
 
 
 @torch.no_grad()

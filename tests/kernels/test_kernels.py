@@ -110,6 +110,18 @@ def test_restore_where(dtype):
         assert torch.equal(after[mask], source[mask])
 
 
+@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
+def test_masks_of_numbers_are_refused(reference, dtype):
+    own, masks = torch.zeros(8), torch.tensor([0, 1] * 4, dtype=dtype)
+    with (
+        kernels.use_reference(reference),
+        pytest.raises(ValueError, match=rf"masks: expected bool tensors, got {dtype}; pass mask"),
+    ):
+        kernels.restore_where_([own], [torch.ones(8)], [masks])
+    assert not own.any()
+
+
 @BOTH
 @pytest.mark.parametrize("level", [0.0, 0.001, 0.03, 0.5, 0.97, 1.0])
 def test_quantile_is_the_one_of_a_sort(dtype, level):
@@ -212,6 +224,29 @@ def test_strided_tensors_are_restored_in_logical_order():
     assert torch.equal(plain, strided)
 
 
+def test_every_update_raises_the_version_counters_of_what_it_moves():
+    one, other, start = ([torch.rand(5), torch.rand(2, 3)] for _ in range(3))
+    masks, level = [t > 0.5 for t in start], torch.tensor(0.3)
+    draw = Draw(0.5, 1, 2)
+    updates = [
+        (lambda: kernels.ema_(one, other, 0.9), one),
+        (lambda: kernels.restore_(one, start, draw), one),
+        (lambda: kernels.restore_where_(one, start, masks), one),
+        (lambda: kernels.ema_restore_(one, other, start, 0.9, draw), one + other),
+        (lambda: kernels.fisher_restore_(one, other, start, start, level, 0.9), one + other),
+        (lambda: kernels.masked_ema_(one, other, start, level, 0.9), one),
+        (lambda: kernels.quadratic_prior_(one, other, start, start, 0.1), one),
+    ]
+    for reference in (False, True):
+        for update, moved in updates:
+            before = [t._version for t in (*one, *other, *start)]
+            with kernels.use_reference(reference):
+                update()
+            after = [t._version for t in (*one, *other, *start)]
+            for t, was, now in zip((*one, *other, *start), before, after, strict=True):
+                assert (now > was) == any(t is each for each in moved)
+
+
 # --- the draws ---------------------------------------------------------------------------------
 
 
@@ -271,6 +306,21 @@ def test_neighbouring_blocks_are_independent():
     mask = chosen(Draw(0.1, 4, 0), 0, 400 * BLOCK).view(-1, BLOCK).numpy()
     both = int((mask[::2] & mask[1::2]).sum())
     assert stats.binomtest(both, 200 * BLOCK, 0.01).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"prob": -0.1}, "prob: expected a probability"),
+        ({"prob": 1.1}, "prob: .* got 1.1"),
+        ({"prob": math.nan}, "prob: .* got nan"),
+        ({"step": 1 << 32}, "step, stream: expected .* got 4294967296, 1"),
+        ({"stream": -1}, "step, stream: expected .* got 0, -1"),
+    ],
+)
+def test_draws_out_of_range_are_refused(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        Draw(**{"prob": 0.1, "seed": 0, "step": 0, **wrong})
 
 
 def test_words_are_philox_of_the_documented_counter():
