@@ -33,6 +33,17 @@ def test_channels_last_gives_the_same_error(run):
     assert last.metrics["nll"] == pytest.approx(plain.metrics["nll"], rel=1e-4)
 
 
+def test_the_plain_form_of_the_kernels_gives_the_same_trace_and_is_recorded(run):
+    quick, plain = (
+        run("method=cotta", "method.n_views=2", f"compute.kernels={form}")
+        for form in ("auto", "reference")
+    )
+    assert quick.trace_sha256 == plain.trace_sha256
+    assert plain.costs.kernels == ["reference"]
+    assert quick.costs.kernels
+    assert "reference" not in quick.costs.kernels
+
+
 def test_prefetched_batches_give_the_same_bits_and_are_the_same_run(run, ctta, tmp_path):
     plain = run("method=tent")
     status, _, err = ctta("run", *QUICK, "method=tent", "compute.prefetch=2", "--force")
