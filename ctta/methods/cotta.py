@@ -17,6 +17,7 @@ from ctta.parts.batch_norm import named_weights_and_biases, use_batch_statistics
 from ctta.parts.losses import soft_cross_entropy, symmetric_cross_entropy
 from ctta.parts.optimizer import make_optimizer
 from ctta.parts.restore import RandomRestore
+from ctta.parts.views import answers_to_views
 
 
 class CoTTA(Method):
@@ -86,8 +87,7 @@ class CoTTA(Method):
         confidence = self.anchor(x).softmax(1).amax(1).mean()
         self.observe("anchor_conf", confidence)
         if confidence < self.unsure_below:
-            views = [self.teacher(self.augment(x)) for _ in range(self.n_views)]
-            return torch.stack(views).mean(0)
+            return answers_to_views(self.teacher, self.augment, x, self.n_views).mean(0)
         plain: Tensor = self.teacher(x)
         return plain
 

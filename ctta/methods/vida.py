@@ -26,6 +26,7 @@ from ctta.parts.batch_norm import use_batch_statistics
 from ctta.parts.losses import soft_cross_entropy, symmetric_cross_entropy
 from ctta.parts.optimizer import make_optimizer
 from ctta.parts.restore import RandomRestore
+from ctta.parts.views import answers_to_views
 
 
 class ViDA(Method):
@@ -150,7 +151,7 @@ class ViDA(Method):
 
         The views are seen with the scales of the batch before.
         """
-        views = torch.stack([self.teacher(self.augment(x)) for _ in range(self.n_views)])
+        views = answers_to_views(self.teacher, self.augment, x, self.n_views)
         away = views - views.mean(0)  # `var` takes six times as long
         variance = away.square().sum(0) / (self.n_views - 1)
         uncertainty = self.uncertainty_factor * variance.mean()

@@ -104,21 +104,29 @@ def builds_graph(model: nn.Module, x: Tensor) -> bool:
     )
 
 
-def refuse_mixing(model: SourceModel) -> None:
-    """Refuse a model that answers an image differently in another batch.
-
-    Raises:
-        ValueError: names the first layer that uses the batch's statistics, or draws.
+def mixing_layer(model: nn.Module) -> tuple[str, str] | None:
+    """The name of the first layer by which an image's answer depends on its batch, and what it
+    does; None: there is none.
     """
     for name, layer in model.named_modules():
         if isinstance(layer, _BatchNorm) and not (
             type(layer) in PLAIN_BATCH_NORMS and not layer.training and layer.track_running_stats
         ):
-            what = "normalises with the statistics of the batch"
-        elif layer.training and type(layer).__name__ in DROPOUTS and drop_prob(layer) > 0:
-            what = "draws for the whole batch"
-        else:
-            continue
+            return name, "normalises with the statistics of the batch"
+        if layer.training and type(layer).__name__ in DROPOUTS and drop_prob(layer) > 0:
+            return name, "draws for the whole batch"
+    return None
+
+
+def refuse_mixing(model: SourceModel) -> None:
+    """Refuse a model that answers an image differently in another batch.
+
+    Raises:
+        ValueError: names the `mixing_layer`.
+    """
+    found = mixing_layer(model)
+    if found is not None:
+        name, what = found
         raise ValueError(
             f"compute.memory_mib: batches cannot be split for this method, as {name} of "
             f"{model.card.name} {what}; type compute.memory_mib=null, or choose a model without "
