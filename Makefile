@@ -81,7 +81,13 @@ bench-page: $(VENV)/.installed-dev  ## the leaderboard's page with 200 and 2,000
 	for rows in 200 2000; do \
 	  $(BIN)/python benchmarks/leaderboard_page.py --rows $$rows --json $(BENCH)/page-$$rows || exit 1; done
 
-bench-gpu: $(VENV)/.installed-test  ## kernels and runs on a CUDA device; needs the extra cuda12 or cuda13
+# The CuPy for the CUDA that torch was built with: cuda12 or cuda13.
+CUDA ?= cuda13
+$(VENV)/.installed-$(CUDA): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --editable '.[test,$(CUDA)]'
+	touch $@ $(VENV)/.installed $(VENV)/.installed-test
+
+bench-gpu: $(VENV)/.installed-$(CUDA)  ## kernels and runs on a CUDA device
 	$(BIN)/python benchmarks/kernels_gpu.py --json $(BENCH)
 	$(BIN)/python benchmarks/compute.py --json $(BENCH)
 
