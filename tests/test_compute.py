@@ -33,6 +33,15 @@ def test_channels_last_gives_the_same_error(run):
     assert last.metrics["nll"] == pytest.approx(plain.metrics["nll"], rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["tent", "sar", "rmt"])
+def test_float16_gives_the_error_of_float32(run, name):
+    """Of 64 images at most one is answered otherwise."""
+    shared = [f"method={name}", "model=digits_cnn_shipped"]
+    full, half = (run(*shared, f"compute.dtype=float{bits}") for bits in (32, 16))
+    assert half.metrics["error_pct"] == pytest.approx(full.metrics["error_pct"], abs=100 / 64)
+    assert half.metrics["nll"] == pytest.approx(full.metrics["nll"], rel=0.02)
+
+
 def test_prefetched_batches_give_the_same_bits_and_are_the_same_run(run, ctta, tmp_path):
     plain = run("method=tent")
     status, _, err = ctta("run", *QUICK, "method=tent", "compute.prefetch=2", "--force")
