@@ -44,6 +44,15 @@ def test_the_plain_form_of_the_kernels_gives_the_same_trace_and_is_recorded(run)
     assert "reference" not in quick.costs.kernels
 
 
+@pytest.mark.parametrize("name", ["tent", "sar", "rmt"])
+def test_float16_gives_the_error_of_float32(run, name):
+    """Of 64 images at most one is answered otherwise."""
+    shared = [f"method={name}", "model=digits_cnn_shipped"]
+    full, half = (run(*shared, f"compute.dtype=float{bits}") for bits in (32, 16))
+    assert half.metrics["error_pct"] == pytest.approx(full.metrics["error_pct"], abs=100 / 64)
+    assert half.metrics["nll"] == pytest.approx(full.metrics["nll"], rel=0.02)
+
+
 def test_prefetched_batches_give_the_same_bits_and_are_the_same_run(run, ctta, tmp_path):
     plain = run("method=tent")
     status, _, err = ctta("run", *QUICK, "method=tent", "compute.prefetch=2", "--force")

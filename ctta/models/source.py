@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ctta.models.compiling import compiled_forward, is_compiling
+from ctta.models.gradient_scale import scaled_inside
 from ctta.models.graphs import current_graphs
 from ctta.models.pieces import Forward, current_pieces
 from ctta.models.stages import join, stages_of
@@ -158,6 +159,8 @@ class SourceModel(nn.Module):
             made = forward(x) if special is None else special(self, forward, x)
         if dtype is not None:
             made = tuple(part.float() for part in made)
+        if dtype == torch.float16:
+            made = scaled_inside(self, x, made)
         for listener in _listeners:
             listener(self, x, made[-1])
         return made

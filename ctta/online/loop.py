@@ -108,7 +108,7 @@ def run_online(
             with named(number), network_dtype(dtype), PassCounter() as passes:
                 logits = adapt(x)
             done = now(device)
-            check_output(logits, len(batch.y), number)
+            check_output(logits, len(batch.y), number, dtype)
             if isinstance(adapt, SpeedLimit):
                 with network_dtype(dtype):
                     adapt.charge(x, passes, seconds=done - ready)
@@ -143,15 +143,17 @@ def named(number: int) -> Iterator[None]:
         raise
 
 
-def check_output(logits: Tensor, n_samples: int, number: int) -> None:
-    """Refuse what is not one finite row of logits a sample."""
+def check_output(logits: Tensor, n_samples: int, number: int, dtype: torch.dtype) -> None:
+    """Refuse what is not one finite row of logits a sample, from a network in ``dtype``."""
     if logits.ndim != 2 or len(logits) != n_samples:
         raise ValueError(
             f"batch {number}: expected logits [{n_samples}, K], got {list(logits.shape)}"
         )
     if not torch.isfinite(logits).all():
+        wider = "type compute.dtype=bfloat16, as float16 ends at 65504, or "
         raise NonFiniteOutputError(
-            f"batch {number}: the method returned NaN or infinity; try a smaller optimizer.lr"
+            f"batch {number}: the method returned NaN or infinity; "
+            f"{wider if dtype == torch.float16 else ''}try a smaller optimizer.lr"
         )
 
 
