@@ -8,6 +8,9 @@ Exclusive process seconds by hooks, one thread, on ResNet-50 (random weights, ba
 the digits (batch 64, ten times the rounds; bar: 1 ms a step). Values are those of
 configs/tuned/digits_c.
 
+Each method is measured twice in the same rounds: "spread" is by how much two of the same differ, or
+a median round from the best one, whichever is more; a bar within that is not resolved.
+
 "operators" is the part of the overhead that no Python around them can avoid: the torch operators
 that a step runs beside the network (those of the losses, mostly), called once more, one after the
 other, with their arguments at hand; autograd takes down what it took down in the step.
@@ -27,7 +30,7 @@ import torch
 import torchvision
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from timing import write
+from timing import verdict, write
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -159,25 +162,35 @@ def operators_alone(method: Method, x: Tensor, rounds: int) -> float:
         return min(once() for _ in range(rounds))
 
 
-def step(method: Method, x: Tensor, rounds: int) -> dict[str, float]:
+def step(method: Method, again: Method, x: Tensor, rounds: int) -> dict[str, float]:
     """Milliseconds of a step, of its overhead and of the operators therein: the round with the
     least overhead.
+
+    Args:
+        method: of no use afterwards.
+        again: another one of the same, for the spread.
+        x: a batch.
+        rounds: of both.
     """
-    method(x)
-    found = []
+    found = [list[tuple[float, float]](), list[tuple[float, float]]()]
+    for same in (method, again):
+        same(x)
     for _ in range(rounds):
-        watch = Stopwatch()
-        with watched(watch, method):
-            start = time.process_time()
-            method(x)
-            whole = time.process_time() - start
-        found.append((whole - watch.seconds, whole))
-    overhead, whole = min(found)
+        for same, times in zip((method, again), found, strict=True):
+            watch = Stopwatch()
+            with watched(watch, same):
+                start = time.process_time()
+                same(x)
+                whole = time.process_time() - start
+            times.append((whole - watch.seconds, whole))
+    (overhead, whole), (other, _) = map(min, found)
+    median = sorted(found[0])[rounds // 2][0]
     return {
         "step_ms": 1e3 * whole,
         "overhead_ms": 1e3 * overhead,
         "operators_ms": 1e3 * operators_alone(method, x, rounds),
         "share_pct": 100 * overhead / whole,
+        "spread": max(other / overhead, overhead / other, median / overhead) - 1,
     }
 
 
@@ -215,14 +228,18 @@ def main() -> None:
         rounds = options.rounds if large else SMALL_ROUNDS * options.rounds
         print(f"\n{model_name}, batch {len(inputs[model_name])}")
         print(f"{'method':10}{'step ms':>10}{'overhead ms':>13}{'operators ms':>14}"
-              f"{'share %':>9}{'bar':>8}")  # fmt: skip
+              f"{'share %':>9}{'spread':>8}{'bar':>8}  verdict")  # fmt: skip
         for name in names:
-            method = made(name, make(), inputs[model_name])
-            found = step(method, inputs[model_name], rounds)
-            bar = f"{10 if name in MOVES_ALL else 3} %" if large else "1 ms"
-            rows.append({"model": model_name, "method": name, **found, "bar": bar})
+            method, again = (made(name, make(), inputs[model_name]) for _ in range(2))
+            found = step(method, again, inputs[model_name], rounds)
+            bar, unit = (10 if name in MOVES_ALL else 3, "%") if large else (1, "ms")
+            against = found["share_pct" if large else "overhead_ms"]
+            met = verdict(against, bar, found["spread"])
+            rows.append({"model": model_name, "method": name, **found, "bar": f"{bar} {unit}",
+                         "verdict": met})  # fmt: skip
             print(f"{name:10}{found['step_ms']:10.1f}{found['overhead_ms']:13.2f}"
-                  f"{found['operators_ms']:14.2f}{found['share_pct']:9.1f}{bar:>8}")  # fmt: skip
+                  f"{found['operators_ms']:14.2f}{found['share_pct']:9.1f}{found['spread']:8.2f}"
+                  f"{bar:>5} {unit:2}  {met}")  # fmt: skip
     write("steps", rows, options.json)
 
 
