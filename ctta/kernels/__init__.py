@@ -187,8 +187,15 @@ def squared_quantile(
 
     Returns:
         A 0-dim tensor on the gradients' device; nothing waits for the device.
+
+    Raises:
+        ValueError: another level, or nothing to take it of.
     """
+    if not 0 <= level <= 1:
+        raise ValueError(f"level: expected from 0 to 1, got {level}")
     chosen, (own, shapes) = form([*gradients], [*like])
+    if not any(p.numel() for p in shapes):
+        raise ValueError("like: expected parameters with at least one element")
     found: Tensor = chosen.squared_quantile(own, shapes, level)
     return found
 

@@ -330,3 +330,15 @@ def test_words_are_philox_of_the_documented_counter():
     counter = torch.tensor([[5, 2, 3, 2]])
     expected = philox4x32(counter, (9, 7))
     assert torch.equal(words(draw, torch.tensor([5]), 8, 4), expected)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "level", "message"),
+    [([3], -0.1, "level: expected from 0 to 1"), ([3], 1.1, "level"), ([], 0.5, "like: expected"),
+     ([0, 0], 0.5, "like: expected")],
+)  # fmt: skip
+def test_a_quantile_of_nothing_or_beyond_the_ends_is_refused(shapes, level, message):
+    tensors = [torch.ones(n) for n in shapes]
+    for reference in (True, False):
+        with kernels.use_reference(reference), pytest.raises(ValueError, match=message):
+            kernels.squared_quantile(tensors, tensors, level)
