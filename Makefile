@@ -74,7 +74,7 @@ slurm: $(VENV)/.installed-test      ## sweeps through a real Slurm; packages: sl
 
 BENCH ?= build/bench
 bench: $(VENV)/.installed-bench     ## timings, as ratios measured side by side, and peak memory; JSON to build/bench
-	for name in corruptions decoding kernels steps compute augmentation memory checkpoint store; do \
+	for name in corruptions decoding kernels steps cotta compute augmentation memory checkpoint store; do \
 	  $(BIN)/python benchmarks/$$name.py --json $(BENCH) || exit 1; done
 
 bench-page: $(VENV)/.installed-dev  ## the leaderboard's page with 200 and 2,000 rows; needs a Chromium

@@ -16,6 +16,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import official
 import torch
 import torchvision
 from timing import side_by_side, verdict, write
@@ -53,32 +54,6 @@ class Parameters:
         self.flat = torch.cat([p.flatten() for p in self.student])
 
 
-# --- official forms: CoTTA at c212a204, PETAL at ae61118 -----------------------------------------
-
-
-def official_ema(p: Parameters) -> None:
-    for mine, theirs in zip(p.teacher, p.student, strict=True):
-        mine.data[:] = DECAY * mine[:].data[:] + (1 - DECAY) * theirs[:].data[:]
-
-
-def official_restore(p: Parameters, prob: float) -> None:
-    for i, (own, start) in enumerate(zip(p.student, p.start, strict=True)):
-        mask = (torch.rand(own.shape) < prob).float()
-        p.student[i] = start * mask + own * (1.0 - mask)
-
-
-def official_fisher(p: Parameters) -> None:
-    squares = [g.clone().pow(2) for g in p.gradients]
-    ordered = torch.cat([square.reshape(-1) for square in squares]).sort().values
-    threshold = ordered[int(QUANTILE * (len(ordered) - 1))]
-    for i, (own, start) in enumerate(zip(p.student, p.start, strict=True)):
-        mask = (squares[i] < threshold).float()
-        p.student[i] = start * mask + own * (1.0 - mask)
-
-
-# --- ours ----------------------------------------------------------------------------------------
-
-
 def fisher(p: Parameters) -> None:
     threshold = kernels.squared_quantile(p.gradients, p.student, QUANTILE)
     kernels.fisher_restore_(p.teacher, p.student, p.start, p.gradients, threshold, DECAY)
@@ -87,21 +62,30 @@ def fisher(p: Parameters) -> None:
 def works(p: Parameters) -> dict[str, tuple[Callable[[], object], Callable[[], object] | None]]:
     """Name -> ours, official."""
     table: dict[str, tuple[Callable[[], object], Callable[[], object] | None]] = {
-        "EMA": (lambda: kernels.ema_(p.teacher, p.student, DECAY), lambda: official_ema(p))
+        "EMA": (
+            lambda: kernels.ema_(p.teacher, p.student, DECAY),
+            lambda: official.ema(p.teacher, p.student, DECAY),
+        )
     }
     for prob in (0.001, 0.01, 0.1):
         draw = kernels.Draw(prob, 0, 0)
         table[f"restore p={prob}"] = (
             lambda draw=draw: kernels.restore_(p.student, p.start, draw),
-            lambda prob=prob: official_restore(p, prob),
+            lambda prob=prob: official.restore(p.student, p.start, prob),
         )
     draw = kernels.Draw(0.01, 0, 0)
     table["EMA and restore p=0.01"] = (
         lambda: kernels.ema_restore_(p.teacher, p.student, p.start, DECAY, draw),
-        lambda: (official_ema(p), official_restore(p, 0.01)),
+        lambda: (
+            official.ema(p.teacher, p.student, DECAY),
+            official.restore(p.student, p.start, 0.01),
+        ),
     )
     # Ours moves the teacher in the same pass; the official form below does not.
-    table["Fisher threshold, mask, restore"] = (lambda: fisher(p), lambda: official_fisher(p))
+    table["Fisher threshold, mask, restore"] = (
+        lambda: fisher(p),
+        lambda: official.fisher_restore(p.student, p.start, p.gradients, QUANTILE),
+    )
     table["quadratic prior"] = (
         lambda: kernels.quadratic_prior_(p.gradients, p.student, p.start, p.teacher, 0.0),
         None,
@@ -112,7 +96,7 @@ def works(p: Parameters) -> dict[str, tuple[Callable[[], object], Callable[[], o
 def measured(
     p: Parameters,
     own: Callable[[], object],
-    official: Callable[[], object] | None,
+    straight: Callable[[], object] | None,
     streams: int | None,
     rounds: int,
 ) -> dict[str, float | None]:
@@ -130,7 +114,7 @@ def measured(
         "add": lambda: other.add_(p.flat),
         "reference": plain,
     }
-    sides |= {"official": official} if official else {}
+    sides |= {"official": straight} if straight else {}
     found = side_by_side(sides, rounds=rounds, seldom=("reference", "official"))
     best = {name: work["seconds"] for name, work in found.items()}
     ours, theirs = best["ours"], best.get("official")
@@ -160,8 +144,8 @@ def main() -> None:
         print(f"{'update':34}{'ours ms':>9}{'copies':>8}{'reference/ours':>16}"
               f"{'official/ours':>15}{'floor ms':>10}{'official/floor':>16}"
               f"{'spread':>8}{'bar':>6}  verdict")  # fmt: skip
-        for name, (own, official) in works(p).items():
-            found = measured(p, own, official, STREAMS.get(name), options.rounds)
+        for name, (own, straight) in works(p).items():
+            found = measured(p, own, straight, STREAMS.get(name), options.rounds)
             bar = BARS.get(name) if model == "ResNet-50" else None
             met = verdict(1 / (found["official_over_ours"] or 1), bar and 1 / bar, found["spread"])
             rows.append({"model": model, "update": name, **found, "bar": bar, "verdict": met})

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from ctta.models.digits import TinyCNN
+
 VERDICTS = {"met", "missed", "not resolved"}
 
 
@@ -62,3 +64,10 @@ def test_a_bar_inside_the_spread_is_not_resolved(printed, monkeypatch, seconds, 
     lines, rows = printed("kernels", MODELS=small, BARS=bars)
     assert [row["verdict"] for row in rows if row["bar"]] == verdicts
     assert [line.endswith(verdicts[0]) for line in lines if line.startswith("EMA  ")] == [True]
+
+
+def test_the_official_step_of_cotta_predicts_what_ours_does(printed):
+    lines, rows = printed("cotta", CASES={"tiny": (TinyCNN, (4, 3, 32, 32))})
+    assert [(row["case"], row["anchor"]) for row in rows] == [("tiny", "sure"), ("tiny", "unsure")]
+    assert max(row["difference"] for row in rows) < 1e-5
+    assert len(lines) == 1 + len(rows)
