@@ -74,10 +74,9 @@ class LikelihoodRatio(Method):
     def adapt(self, x: Tensor) -> Tensor:
         logits: Tensor = self.model(x)
         plain = logits.detach()
-        log_probs = plain.log_softmax(1)
-        probs = log_probs.exp()
+        probs = plain.softmax(1)
         class_probs = probs.mean(0)
-        weights, kept = self.weights(log_probs, probs)
+        weights, kept = self.weights(plain, probs)
         self.class_probs_ema = self.class_probs_ema.lerp(class_probs, 1 - self.prob_ema_decay)
         answer = plain * smoothed_prior(class_probs, len(x)) if self.prior_correction else plain
         ratio = soft_likelihood_ratio(logits)
@@ -102,10 +101,10 @@ class LikelihoodRatio(Method):
         self.observe("logits_raw", logits)
         return answer
 
-    def weights(self, log_probs: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
+    def weights(self, logits: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
         """Weights [B], and which samples are diverse enough to be kept [B]."""
         diversity = to_unit_range(1 - cosine(probs, self.class_probs_ema))
-        certainty = to_unit_range((probs * log_probs).sum(1))  # minus the entropy
+        certainty = to_unit_range((probs * logits.log_softmax(1)).sum(1))  # minus the entropy
         return (diversity * certainty / self.temperature).exp(), diversity >= diversity.mean()
 
     @abstractmethod

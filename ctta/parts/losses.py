@@ -14,13 +14,18 @@ def entropy(logits: Tensor, *, floor: float = 0.0) -> Tensor:
 
 def soft_cross_entropy(logits: Tensor, target_logits: Tensor) -> Tensor:
     """Cross entropy of ``logits`` against the softmax of ``target_logits``."""
-    return -(target_logits.softmax(-1) * logits.log_softmax(-1)).sum(-1)
+    return -mean_log_probability(logits, target_logits)
+
+
+def mean_log_probability(logits: Tensor, target_logits: Tensor) -> Tensor:
+    """Mean of the log-softmax of ``logits`` under the softmax of ``target_logits``."""
+    return (target_logits.softmax(-1) * logits.log_softmax(-1)).sum(-1)
 
 
 def symmetric_cross_entropy(logits: Tensor, target_logits: Tensor, share: float = 0.5) -> Tensor:
     """``(1-share) CE(target -> logits) + share CE(logits -> target)``."""
-    log_p, log_q = logits.log_softmax(-1), target_logits.log_softmax(-1)
-    return -(log_q.exp() * log_p).lerp(log_p.exp() * log_q, share).sum(-1)
+    forward = mean_log_probability(logits, target_logits)
+    return -forward.lerp(mean_log_probability(target_logits, logits), share)
 
 
 def soft_likelihood_ratio(logits: Tensor) -> Tensor:

@@ -25,17 +25,17 @@ class ActualBatch(ROID):
 
 
 class AllKept(ROID):
-    def weights(self, log_probs, probs):
-        weights, kept = super().weights(log_probs, probs)
+    def weights(self, logits, probs):
+        weights, kept = super().weights(logits, probs)
         return weights, kept | True
 
 
 class MeanMovesFirst(ROID):
-    def weights(self, log_probs, probs):
+    def weights(self, logits, probs):
         kept = self.class_probs_ema
         decay = self.prob_ema_decay
         self.class_probs_ema = decay * kept + (1 - decay) * probs.mean(0)
-        found = super().weights(log_probs, probs)
+        found = super().weights(logits, probs)
         self.class_probs_ema = kept
         return found
 
