@@ -44,6 +44,50 @@ def test_it_is_left_out_and_the_others_stay(many, old, new, words):
     assert sum(len(line.entries) for s in found.sections for line in s.lines) == 11
 
 
+@pytest.fixture
+def another(many):
+    """A second benchmark: the entry of `norm`, under another name."""
+    (many.root / "other_c").mkdir()
+    shutil.copytree(many.root / "digits_c/_known", many.root / "other_c/_known")
+    place = many.root / "other_c/norm"
+    place.mkdir()
+    for file in (many.path(), many.path().with_suffix(".npz")):
+        shutil.copy(file, place)
+    (path,) = place.glob("*.json")
+    for key in ("rerun.dataset", "result.config.names.dataset"):
+        many.change(key, "other_c", path=path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"<<<<<<< HEAD\n{}", "is not JSON: Expecting value: line 1 column 1"),
+        (b'{"weights": {"abc": "x"}, "streems": {}}', "streems: Extra inputs are not permitted"),
+        (b"\xff", "cannot be read: 'utf-8' codec can't decode"),
+    ],
+)
+def test_broken_hashes_leave_out_their_own_benchmark_alone(ctta, many, another, text, words):
+    path = many.root / "digits_c/_known/hashes.json"
+    path.write_bytes(text)
+    found = board(many.shelf)
+    (problem,) = found.problems
+    assert problem.where == "digits_c/_known/hashes.json"
+    assert words in problem.text
+    assert f"type 'git checkout HEAD -- {path}' (left out until then: 12 entries)" in problem.text
+    assert [section.benchmark for section in found.sections] == ["other_c"]
+    folder = ("--entries", str(many.root))
+    status, out, err = ctta("leaderboard", "build", *folder, "--site", "site")
+    assert (status, err) == (1, f"{problem}\n")
+    assert Path(out.strip()).is_file()
+    status, _, err = ctta("leaderboard", "table", "--benchmark", "digits_c", *folder)
+    assert status == 2
+    assert err.startswith(f"{problem}\n")
+    assert "no entry of digits_c can be shown" in err
+    status, out, _ = ctta("leaderboard", "check", *folder)
+    assert (status, out.splitlines()[0]) == (1, str(problem))
+    assert "13 entries, " in out
+
+
 def test_of_two_that_are_the_same_run_the_first_is_shown(many):
     path = many.path("tent")
     other = path.with_name(f"{'f' * 64}.json")
