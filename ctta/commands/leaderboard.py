@@ -211,12 +211,18 @@ class Installations:
         """Of one entry.
 
         Raises:
+            AbsentError: one of its choices is not installed.
             ValueError: they do not compose.
         """
         from ctta.build import locate
-        from ctta.leaderboard.check import Installed
+        from ctta.leaderboard.check import AbsentError, Installed
 
         groups = entry.rerun.groups
+        absent = self.compose.not_installed(groups)
+        if absent:
+            raise AbsentError(
+                f"{absent[0]} is not installed here, so that the configuration was not compared"
+            )
         config = self.compose(groups, entry.rerun.overrides)
         owners = self.compose.plugins(groups)
         if f"method={entry.rerun.method}" in owners:
@@ -252,14 +258,15 @@ def run_again(
 
 
 def arranged(shelf: Shelf, benchmark: str | None = None) -> Board:
-    """The entries of ``benchmark`` (None: of all) as they are shown; problems go to standard error.
+    """The entries of ``benchmark`` (None: of all) as they are shown, without those that `check`
+    refuses; problems go to standard error.
 
     Raises:
         ValueError: no such folder or benchmark, or no entry of it can be shown.
     """
     from ctta.leaderboard.board import board
 
-    found = board(shelf, benchmark)
+    found = board(shelf, benchmark, Installations())
     for problem in found.problems:
         sys.stderr.write(f"{problem}\n")
     if benchmark is not None and not found.sections:
