@@ -92,9 +92,13 @@ class AdaNPC(Method):
             self.feature_norm = norm.train(feature_norm == "train")
             self.optimizer = make_optimizer(norm.parameters(), optimizer or {})
 
+    def source_part(self, source: SourceData) -> SourceData:
+        n = self.source_per_class
+        return source if n is None else source.balanced(n)
+
     def artefact(self, source: SourceData) -> Artefact:
         """Unit features of the source images, and their true labels."""
-        chosen = source if self.source_per_class is None else source.balanced(self.source_per_class)
+        chosen = self.source_part(source)
         return {"rows": unit_features(self.model, chosen), "labels": chosen.labels}
 
     def install(self, artefact: Artefact, source: SourceData) -> None:

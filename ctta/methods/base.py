@@ -137,6 +137,10 @@ class Method(ABC, metaclass=MethodType):
     def predict(self, x: Tensor) -> Tensor:
         """What the method would answer now, [B,K], changing nothing and drawing nothing."""
 
+    def source_part(self, source: SourceData) -> SourceData:
+        """What of ``source`` the artefact is made from."""
+        return source
+
     def artefact(self, source: SourceData) -> Artefact:
         """What the method needs of the training data, as names -> tensors and scalars.
 
