@@ -60,6 +60,22 @@ class Composer:
             if provider != plugins.BUILT_IN and name in choices.get(group, ())
         }
 
+    def not_installed(self, groups: Mapping[str, str]) -> list[str]:
+        """Which of ``groups`` no installed package provides, as ``group=name``."""
+        self.look_up()
+        return [
+            f"{group}={name}"
+            for group, name in groups.items()
+            if not any(name in choices.get(group, ()) for choices in self.installed.values())
+        ]
+
+    def look_up(self) -> None:
+        """What is installed, once."""
+        if not self.installed:
+            folders = plugins.all_folders()
+            self.installed = {name: plugins.choices(folder) for name, folder in folders.items()}
+            plugins.extend_search_path()
+
     def compose(self, groups: Mapping[str, str]) -> tuple[DictConfig, dict[str, str]]:
         """The configuration of ``groups`` before it is resolved, and the choice of each group.
 
@@ -71,13 +87,9 @@ class Composer:
         from omegaconf import OmegaConf, open_dict
         from omegaconf.errors import OmegaConfBaseException
 
-        if not self.installed:
-            folders = plugins.all_folders()
-            self.installed = {name: plugins.choices(folder) for name, folder in folders.items()}
-            plugins.extend_search_path()
-        for group, name in groups.items():
-            if not any(name in choices.get(group, ()) for choices in self.installed.values()):
-                raise ValueError(f"{group}={name} is not installed; type 'ctta list {group}'")
+        for choice in self.not_installed(groups):
+            group = choice.partition("=")[0]
+            raise ValueError(f"{choice} is not installed; type 'ctta list {group}'")
         words = [f"{group}={name}" for group, name in groups.items()]
         try:
             with initialize_config_dir(version_base="1.3", config_dir=str(asset_dir("configs"))):

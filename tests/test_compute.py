@@ -110,7 +110,7 @@ def test_a_record_counts_passes_and_flops_a_sample(run):
 
 
 def test_flops_that_cannot_be_counted_do_not_cost_the_run(run, monkeypatch):
-    from ctta.results import run as module
+    from ctta.results import execution as module
 
     def fail(*_):
         raise RuntimeError("no formula")

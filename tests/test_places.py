@@ -57,6 +57,9 @@ class Prepared:
     def artefact(self, source):
         return {"memory": torch.zeros(10_000)}
 
+    def source_part(self, source):
+        return source
+
 
 def test_an_artefact_that_cannot_be_kept_leaves_nothing_behind(tmp_path, largest_file):
     data = type("Source", (), {"identity": "i", "__len__": lambda self: 3})()

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ctta.leaderboard.board import Board
     from ctta.leaderboard.check import Installed
     from ctta.leaderboard.entry import Entry
-    from ctta.leaderboard.shelf import Filed, Problem
+    from ctta.leaderboard.shelf import Filed, Problem, Shelf
 
 ENTRIES, SITE = Path("leaderboard/entries"), Path("leaderboard/site")
 FORMATS = ("md", "latex", "csv", "html", "json")
@@ -156,6 +157,7 @@ def check(options: argparse.Namespace) -> int:
     from ctta.leaderboard.shelf import NOT_HERE, NOT_VERIFIABLE, Shelf
 
     shelf = Shelf(options.entries)
+    files = set(map(shelf.where, shelf.files(options.path)))
     entries, problems = shelf.read(options.path)
     allowed = frozenset(options.allow_plugin)
 
@@ -170,16 +172,16 @@ def check(options: argparse.Namespace) -> int:
     )
     write(problems)
     broken = [problem for problem in problems if not problem.question]
-    n_files = len({filed.where for filed in entries} | {problem.where for problem in problems})
     told = {problem.where for problem in broken}
     missing = Counter(filed.unverified for filed in entries if filed.where not in told)
     line = (
-        f"{n_files} entries, {len(broken)} problems, {len(problems) - len(broken)} questions, "
+        f"{len(files)} entries, {len(broken)} problems, {len(problems) - len(broken)} questions, "
         f"{missing[NOT_VERIFIABLE]} {NOT_VERIFIABLE}"
     )
     elsewhere = missing[NOT_HERE]
     line += f", {elsewhere} {NOT_HERE} (--download)" if elsewhere else ""
-    write([f"{line}; make broken entries anew with 'ctta leaderboard add'" if broken else line])
+    hint = "; make broken entries anew with 'ctta leaderboard add'" if told & files else ""
+    write([line + hint])
     return 1 if broken else 0
 
 
@@ -209,12 +211,18 @@ class Installations:
         """Of one entry.
 
         Raises:
+            AbsentError: one of its choices is not installed.
             ValueError: they do not compose.
         """
         from ctta.build import locate
-        from ctta.leaderboard.check import Installed
+        from ctta.leaderboard.check import AbsentError, Installed
 
         groups = entry.rerun.groups
+        absent = self.compose.not_installed(groups)
+        if absent:
+            raise AbsentError(
+                f"{absent[0]} is not installed here, so that the configuration was not compared"
+            )
         config = self.compose(groups, entry.rerun.overrides)
         owners = self.compose.plugins(groups)
         if f"method={entry.rerun.method}" in owners:
@@ -249,9 +257,28 @@ def run_again(
         yield "rerun", "; ".join(line.strip() for line in str(verdict).splitlines())
 
 
+def arranged(shelf: Shelf, benchmark: str | None = None) -> Board:
+    """The entries of ``benchmark`` (None: of all) as they are shown, without those that `check`
+    refuses; problems go to standard error.
+
+    Raises:
+        ValueError: no such folder or benchmark, or no entry of it can be shown.
+    """
+    from ctta.leaderboard.board import board
+
+    found = board(shelf, benchmark, Installations())
+    for problem in found.problems:
+        sys.stderr.write(f"{problem}\n")
+    if benchmark is not None and not found.sections:
+        raise ValueError(
+            f"--benchmark: no entry of {benchmark} can be shown; 'ctta leaderboard check "
+            f"--entries {shelf.root}' says why"
+        )
+    return found
+
+
 def table(options: argparse.Namespace) -> int:
     """`ctta leaderboard table`."""
-    from ctta.leaderboard.board import board
     from ctta.leaderboard.formats import flat, html, latex, markdown
     from ctta.leaderboard.sheets import sheets
     from ctta.leaderboard.shelf import Shelf
@@ -259,10 +286,10 @@ def table(options: argparse.Namespace) -> int:
 
     if options.into is not None and options.format != "md":
         raise ValueError(f"--into: expected --format md, got {options.format}")
-    found = board(Shelf(options.entries), options.benchmark)
+    found = arranged(Shelf(options.entries), options.benchmark)
     sections = [s for s in found.sections if options.setting in (None, s.setting)]
     if not sections:
-        known = ", ".join(dict.fromkeys(s.setting for s in found.sections)) or "none"
+        known = ", ".join(dict.fromkeys(s.setting for s in found.sections))
         raise ValueError(f"--setting: expected one of {known}, got {options.setting!r}")
     if options.format in ("csv", "json"):
         text = flat.to_csv(sections) if options.format == "csv" else flat.to_json(sections)
@@ -275,14 +302,11 @@ def table(options: argparse.Namespace) -> int:
         document = options.into.read_text(encoding="utf-8")
         name = "/".join(filter(None, (options.benchmark, options.setting)))
         write_text(options.into, markdown.put_between(document, name, text))
-    for problem in found.problems:
-        sys.stderr.write(f"{problem}\n")
     return 1 if found.broken else 0
 
 
 def plot(options: argparse.Namespace) -> int:
     """`ctta leaderboard plot`."""
-    from ctta.leaderboard.board import board
     from ctta.leaderboard.plots import corruptions, pareto, ranks, rounds, stream
     from ctta.leaderboard.plots.choice import READABLE, chosen_lines, chosen_sections, traces
     from ctta.leaderboard.plots.style import MOST, form_of, save
@@ -290,7 +314,7 @@ def plot(options: argparse.Namespace) -> int:
 
     form_of(options.to)  # before anything takes time
     shelf, kind = Shelf(options.entries), options.kind
-    found = board(shelf, options.benchmark)
+    found = arranged(shelf, options.benchmark)
     sections = chosen_sections(found.sections, options.setting, all_of_them=kind == "ranks")
     if kind != "ranks" and len(sections) > 1:
         raise ValueError(f"--setting: expected one for {kind}, got {', '.join(options.setting)}")
@@ -308,33 +332,27 @@ def plot(options: argparse.Namespace) -> int:
         return along(sections[0], lines[0], traces(shelf, lines[0]))
 
     write([save(options.to, draw)])
-    for problem in found.problems:
-        sys.stderr.write(f"{problem}\n")
     return 1 if found.broken else 0
 
 
 def build_page(options: argparse.Namespace) -> int:
     """`ctta leaderboard build`."""
-    from ctta.leaderboard.board import board
     from ctta.leaderboard.formats.markdown import with_tables
     from ctta.leaderboard.shelf import Shelf
     from ctta.leaderboard.site import build
     from ctta.results.result import write_text
 
     shelf = Shelf(options.entries)
-    found = board(shelf)
+    found = arranged(shelf)
     for path in options.tables:
         write_text(path, with_tables(path.read_text(encoding="utf-8"), found.sections))
         write([path])
     write([build(found, shelf, options.site)])
-    for problem in found.problems:
-        sys.stderr.write(f"{problem}\n")
     return 1 if found.broken else 0
 
 
 def publish(options: argparse.Namespace) -> int:
     """`ctta leaderboard publish`."""
-    from ctta.leaderboard.board import board
     from ctta.leaderboard.publish import to_branch, to_folder
     from ctta.leaderboard.shelf import Shelf
 
@@ -343,9 +361,7 @@ def publish(options: argparse.Namespace) -> int:
     if options.push and not on_branch:
         raise ValueError(f"--push: expected --to branch:NAME with it, got --to {options.to}")
     shelf = Shelf(options.entries)
-    found = board(shelf)
-    for problem in found.problems:
-        sys.stderr.write(f"{problem}\n")
+    found = arranged(shelf)
     if on_branch:
         commit = to_branch(found, shelf, options.docs, branch, options.push)
         write([f"{branch}: {commit or 'nothing has changed'}"])

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from ctta.launchers.slurm_jobs import why_needed
+from ctta.launchers.slurm_queue import Queue
 from ctta.places import runs_dir
 from ctta.results.choice import chosen, named
 from ctta.results.index import CHECKPOINT, CONFIG, RECORD, SHOWN, TRACE, Run, RunIndex
@@ -143,7 +145,13 @@ def collect(options: argparse.Namespace) -> int:
         paths = [options.runs / r.folder for r in chosen(runs, options.filters) if r not in running]
         write(f"left alone, it is running: {run.folder}" for run in running)
     else:
-        paths = leftovers(options.runs, runs)
+        paths, queue = [], Queue()
+        for path in leftovers(options.runs, runs):
+            why = why_needed(path, queue)
+            if why is None:
+                paths.append(path)
+            else:
+                write([f"left alone, {why}: {path.relative_to(options.runs)}"])
     total = 0
     for path in paths:
         size = n_bytes(path)

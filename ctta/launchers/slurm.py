@@ -6,7 +6,6 @@ may be queued again. Its accounting is not asked: it lags, and a run that failed
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -24,6 +23,7 @@ from typing import Any
 
 from rich.console import Console
 
+from ctta.launchers.slurm_jobs import FOLDER, TASKS, job_name, jobs_named
 from ctta.launchers.slurm_queue import Queue, Queued
 from ctta.launchers.task import STOPPED
 from ctta.places import saving, writable
@@ -119,7 +119,7 @@ def batch_script(settings: Settings, folder: Path, name: str, *, first: int, n_t
         f"#SBATCH --{flag}" + ("" if value is True else f"={shlex.quote(str(value))}")
         for flag, value in flags.items()
     ]
-    task = [sys.executable, "-m", "ctta.launchers.task", str(folder / "tasks.json"), str(first)]
+    task = [sys.executable, "-m", "ctta.launchers.task", str(folder / TASKS), str(first)]
     # With srun the runs are a step: Slurm signals steps, not the script. A job that somebody
     # cancelled or that Slurm itself queues again is not RUNNING any more.
     return "\n".join(
@@ -189,10 +189,8 @@ class SlurmSweep:
         self.runs, self.sweep, self.settings, self.queue = runs, sweep, settings, queue
         size = settings.runs_per_task
         self.tasks = [runs[start : start + size] for start in range(0, len(runs), size)]
-        # The same for the same command: what an earlier one left in the queue is found by it.
-        what = json.dumps([str(sweep.folder.parent), *(list(run.command) for run in runs)])
-        self.name = f"ctta-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
-        self.folder = sweep.folder / "slurm"
+        self.name = job_name(sweep.folder, [run.command for run in runs])
+        self.folder = sweep.folder / FOLDER
         self.jobs: dict[str, int] = {}  # job -> number of its first task
         self.n_submitted = 0
         self.full = math.inf  # tasks of this sweep in the queue that Slurm did not add to
@@ -240,7 +238,7 @@ class SlurmSweep:
             tasks = self.queue.tasks()
             if tasks is None:
                 raise ValueError("Slurm does not answer; type squeue to see what it says")
-            jobs = sorted({task.job for task in tasks if task.name == self.name})
+            jobs = jobs_named(self.name, tasks)
             if not jobs:
                 return
             if not said:
@@ -270,7 +268,7 @@ class SlurmSweep:
         ]
         writable(self.folder, "CTTA_RUNS")
         with saving(self.folder, "CTTA_RUNS"):
-            write_text(self.folder / "tasks.json", json.dumps(tasks))
+            write_text(self.folder / TASKS, json.dumps(tasks))
 
     def all_over(self, tasks: Sequence[Queued]) -> bool:
         """Look at the queue and the outcomes, submit what is left; whether all has ended.

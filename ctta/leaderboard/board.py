@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ctta.leaderboard.check import Check, comparable_published
-from ctta.leaderboard.entry import typed
+from ctta.leaderboard.check import Check, Installed, comparable_published
+from ctta.leaderboard.entry import Entry, typed
 from ctta.leaderboard.published import PublishedRow, best_first
 from ctta.leaderboard.shelf import NOT_HERE, NOT_VERIFIABLE, Filed, Problem, Shelf
 from ctta.results.result import Result
@@ -155,8 +155,17 @@ class Board:
         return any(not problem.question for problem in self.problems)
 
 
-def board(shelf: Shelf, benchmark: str | None = None) -> Board:
-    """Read, check and arrange the entries of ``benchmark``; None: of all.
+def board(
+    shelf: Shelf,
+    benchmark: str | None = None,
+    installed: Callable[[Entry], Installed] | None = None,
+) -> Board:
+    """Read, check and arrange the entries.
+
+    Args:
+        shelf: of the entries.
+        benchmark: whose; None: of all.
+        installed: as of `ctta.leaderboard.check.Check`.
 
     Raises:
         ValueError: no such folder.
@@ -166,7 +175,7 @@ def board(shelf: Shelf, benchmark: str | None = None) -> Board:
         known = ", ".join(shelf.benchmarks) or "none"
         raise ValueError(f"--benchmark: expected one of {known}, got {benchmark!r}")
     entries, problems = shelf.read(part)
-    problems += Check(shelf).check(entries)
+    problems += Check(shelf, installed).check(entries)
     broken = {problem.where for problem in problems if not problem.question}
     good = [filed for filed in entries if filed.where not in broken]
     return Board(sections(shelf, good), problems)

@@ -45,6 +45,10 @@ class Installed:
     uses_source_data: bool = False
 
 
+class AbsentError(ValueError):
+    """A choice of an entry, a plug-in's perhaps, is not installed here."""
+
+
 @dataclass
 class Check:
     """Checks entries of one folder.
@@ -52,7 +56,7 @@ class Check:
     Args:
         shelf: the folder.
         installed: composes an entry's groups and overrides, and raises ValueError where that is
-            impossible; None: that is not checked.
+            impossible, `AbsentError` where it may be possible elsewhere; None: that is not checked.
         rerun: runs an entry again and yields what differs, field and text; None: it is not.
     """
 
@@ -80,8 +84,17 @@ class Check:
             yield Problem(filed.where, name, text)
         for name, text in plausible(entry):
             yield Problem(filed.where, name, text, question=True)
-        if self.installed is not None:
-            for name, text in self.against_installed(entry):
+        if self.installed is None:
+            return
+        try:
+            installed = self.installed(entry)
+        except AbsentError as error:
+            yield Problem(filed.where, "rerun", str(error), question=True)
+        except ValueError as error:
+            text = f"cannot be composed here: {' '.join(str(error).split())}"
+            yield Problem(filed.where, "rerun", text)
+        else:
+            for name, text in self.against(entry, installed):
                 yield Problem(filed.where, name, text)
 
     def metrics(self, filed: Filed) -> Iterator[tuple[str, str]]:
@@ -100,14 +113,8 @@ class Check:
             return
         yield from recomputed(entry, trace)
 
-    def against_installed(self, entry: Entry) -> Iterator[tuple[str, str]]:
+    def against(self, entry: Entry, installed: Installed) -> Iterator[tuple[str, str]]:
         """What differs from the installed configurations, and from a re-run."""
-        assert self.installed is not None
-        try:
-            installed = self.installed(entry)
-        except ValueError as error:
-            yield "rerun", f"cannot be composed here: {' '.join(str(error).split())}"
-            return
         differing = list(configured(entry, installed))
         yield from differing
         if self.rerun is not None and not differing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ from ctta.online.trace import Trace
 from ctta.results.result import Strict, write_text
 from ctta.results.rows import AVERAGED
 
-KNOWN = "_known"  # no method has a name like it
+KNOWN, HASHES = "_known", "hashes.json"  # no method has a name like it
 NOT_VERIFIABLE = "not verifiable"  # there is no trace to compute metrics from
 NOT_HERE = "not verified here"  # it lies elsewhere, and was not fetched
 
@@ -135,11 +136,20 @@ class Shelf:
             if path.parent.name != KNOWN:
                 yield path
 
+    def where(self, path: Path) -> str:
+        """A path of `files`, below the folder."""
+        return path.relative_to(self.root.resolve()).as_posix()
+
     def read(self, part: Path | None = None) -> tuple[list[Filed], list[Problem]]:
-        """The entries that can be read, and what is wrong with the others."""
-        entries, problems = [], []
+        """The entries that can be read, and what is wrong with the others.
+
+        Where a benchmark's known hashes are broken, nothing of it can be checked: that is one
+        problem, of that file.
+        """
+        entries: list[Filed] = []
+        problems: list[Problem] = []
         for path in self.files(part):
-            where = path.relative_to(self.root.resolve()).as_posix()
+            where = self.where(path)
             try:
                 entries.append(Filed(path, where, Entry.load(path, where=where)))
             except ValueError as error:
@@ -147,6 +157,15 @@ class Shelf:
                     Problem(where, "", line.removeprefix(f"{where}: ").removeprefix(f"{where} "))
                     for line in str(error).splitlines()
                 ]
+        for benchmark, n in sorted(Counter(filed.entry.benchmark for filed in entries).items()):
+            try:
+                self.known(benchmark)
+            except ValueError as error:
+                path = self.known_path(benchmark, HASHES)
+                text = str(error).removeprefix(f"{path}").lstrip(": ")
+                text += f" (left out until then: {n} entries)"
+                problems.append(Problem(f"{benchmark}/{KNOWN}/{HASHES}", "", text))
+                entries = [filed for filed in entries if filed.entry.benchmark != benchmark]
         return entries, problems
 
     @cached_property
@@ -167,13 +186,13 @@ class Shelf:
             ValueError: a broken file.
         """
         if benchmark not in self.hashes:
-            path = self.known_path(benchmark, "hashes.json")
+            path = self.known_path(benchmark, HASHES)
             self.hashes[benchmark] = read_known(path) if path.is_file() else Known()
         return self.hashes[benchmark]
 
     def keep_known(self, benchmark: str, known: Known) -> None:
         """Write the known hashes of a benchmark."""
-        path = self.known_path(benchmark, "hashes.json")
+        path = self.known_path(benchmark, HASHES)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, known.model_dump_json(indent=1) + "\n")
         self.hashes[benchmark] = known
@@ -233,7 +252,15 @@ def read_known(path: Path) -> Known:
     try:
         return Known.model_validate(read_json(path.read_text(encoding="utf-8"), str(path)))
     except ValidationError as error:
-        raise ValueError("\n".join(f"{path}: {line}" for line in unfit(error))) from None
+        wrong = f"{path}: {'; '.join(unfit(error))}"
+    except (OSError, UnicodeDecodeError) as error:
+        wrong = f"{path} cannot be read: {error}"
+    except ValueError as error:
+        wrong = str(error)
+    raise ValueError(
+        f"{wrong}; mend it (after a merge it has the lines of both sides), or type "
+        f"'git checkout HEAD -- {path}'"
+    )
 
 
 def duplicates(entries: Sequence[Filed], among: Sequence[Filed]) -> list[Problem]:

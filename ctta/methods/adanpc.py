@@ -92,9 +92,13 @@ class AdaNPC(Method):
             self.feature_norm = norm.train(feature_norm == "train")
             self.optimizer = make_optimizer(norm.parameters(), optimizer or {})
 
+    def source_part(self, source: SourceData) -> SourceData:
+        n = self.source_per_class
+        return source if n is None else source.balanced(n)
+
     def artefact(self, source: SourceData) -> Artefact:
         """Unit features of the source images, and their true labels."""
-        chosen = source if self.source_per_class is None else source.balanced(self.source_per_class)
+        chosen = self.source_part(source)
         return {"rows": unit_features(self.model, chosen), "labels": chosen.labels}
 
     def install(self, artefact: Artefact, source: SourceData) -> None:
@@ -147,17 +151,12 @@ class AdaNPC(Method):
     def vote(self, query: Tensor) -> Tensor:
         """p [B,K] of unit features [B,D]."""
         near, labels = self.bank.nearest(query, self.n_neighbors)
-        votes = near.new_zeros(len(query), self.model.card.n_classes)
-        radius = self.similarity_radius
-        if radius is None or not bool((near[:, 0] > radius).all()):
-            votes = votes.scatter_add(1, labels, (near / self.temperature).softmax(1))
+        n_classes, radius = self.model.card.n_classes, self.similarity_radius
+        if radius is not None and bool((near[:, 0] > radius).all()):
+            votes = self.bank.vote_within(query, radius, near[:, :1], self.temperature, n_classes)
         else:
-            for rows, own in self.bank.blocks():
-                # The softmax over all rows, a block at a time: every exponent counts from the best.
-                similarity = query @ rows.T
-                weights = ((similarity - near[:, :1]) / self.temperature).exp()
-                votes = votes.index_add(1, own, weights.masked_fill(similarity < radius, 0))
-            votes = votes / votes.sum(1, keepdim=True)
+            shares = (near / self.temperature).softmax(1)
+            votes = near.new_zeros(len(query), n_classes).scatter_add(1, labels, shares)
         return (votes + self.score_floor).clamp_max(1)
 
     def store(self, query: Tensor, votes: Tensor) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import inspect
-from abc import ABC, ABCMeta, abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from ctta.data.source import SourceData
 from ctta.methods.counting import PassCounter
+from ctta.methods.method_type import MethodType
 from ctta.methods.state import (
     FlatState,
     Scalar,
@@ -26,40 +26,6 @@ from ctta.parts.arguments import count, flag, one_of
 
 Observer = Callable[[str, Tensor], None]
 Artefact = FlatState
-
-
-class MethodType(ABCMeta):
-    """Records the constructor's arguments and takes the snapshots that `reset` goes back to."""
-
-    __signature__: inspect.Signature
-
-    def __init__(cls, name: str, bases: tuple[type, ...], space: dict[str, Any]) -> None:
-        super().__init__(name, bases, space)
-        cls.__signature__ = constructor_signature(cls)
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        method = super().__call__(*args, **kwargs)
-        bound = cls.__signature__.bind(*args, **kwargs)
-        bound.apply_defaults()
-        method.arguments = {k: v for k, v in bound.arguments.items() if k != "model"}
-        method.remember()
-        return method
-
-
-def constructor_signature(cls: type) -> inspect.Signature:
-    """The constructor's signature with ``**shared`` written out as the base class's keywords."""
-    found: dict[str, inspect.Parameter] = {}
-    for ancestor in cls.__mro__:
-        if "__init__" not in vars(ancestor):
-            continue
-        own = list(inspect.signature(vars(ancestor)["__init__"]).parameters.values())[1:]
-        kinds = {p.kind for p in own}
-        found |= {p.name: p for p in own if p.name not in found and p.kind is not p.VAR_KEYWORD}
-        if inspect.Parameter.VAR_KEYWORD not in kinds:
-            break
-    return inspect.Signature(
-        sorted(found.values(), key=lambda p: (p.kind, p.default is not p.empty))
-    )
 
 
 class Method(ABC, metaclass=MethodType):
@@ -136,6 +102,10 @@ class Method(ABC, metaclass=MethodType):
     @abstractmethod
     def predict(self, x: Tensor) -> Tensor:
         """What the method would answer now, [B,K], changing nothing and drawing nothing."""
+
+    def source_part(self, source: SourceData) -> SourceData:
+        """What of ``source`` the artefact is made from."""
+        return source
 
     def artefact(self, source: SourceData) -> Artefact:
         """What the method needs of the training data, as names -> tensors and scalars.

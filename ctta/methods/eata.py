@@ -51,11 +51,14 @@ class EATA(ETA):
         self.anchor = {name: p.detach().clone() for name, p in self.trained.items()}
         self.fisher = {name: torch.zeros_like(p) for name, p in self.anchor.items()}
 
+    def source_part(self, source: SourceData) -> SourceData:
+        return source.drawn(self.source_samples, seed=self.seed)
+
     def artefact(self, source: SourceData) -> Artefact:
         if not self.uses_source_data:
             return {}
-        chosen = source.drawn(self.source_samples, seed=self.seed)
-        images = (x.to(self.device) for x, _ in chosen.batches(self.source_batch_size))
+        chosen = self.source_part(source).batches(self.source_batch_size)
+        images = (x.to(self.device) for x, _ in chosen)
         return dict(source_fisher(self.model, self.trained, images))
 
     def install(self, artefact: Artefact, source: SourceData) -> None:

@@ -36,6 +36,9 @@ class Frozen(Method):
         self.model = method.model  # the inner method's own, not a second copy
         self.uses_source_data = method.uses_source_data
 
+    def source_part(self, source: SourceData) -> SourceData:
+        return self.method.source_part(source)
+
     def artefact(self, source: SourceData) -> Artefact:
         return self.method.artefact(source)
 

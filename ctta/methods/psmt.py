@@ -126,9 +126,12 @@ class PSMT(Method):
         logits: Tensor = self.teacher(x)
         return logits
 
+    def source_part(self, source: SourceData) -> SourceData:
+        return source.drawn(self.source_samples, seed=self.seed)
+
     def artefact(self, source: SourceData) -> Artefact:
-        chosen = source.drawn(self.source_samples, seed=self.seed)
-        images = (x.to(self.device) for x, _ in chosen.batches(self.source_batch_size))
+        chosen = self.source_part(source).batches(self.source_batch_size)
+        images = (x.to(self.device) for x, _ in chosen)
         return dict(source_fisher(self.model, self.trained, images))
 
     def install(self, artefact: Artefact, source: SourceData) -> None:

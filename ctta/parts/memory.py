@@ -100,6 +100,27 @@ class FeatureMemory:
         top = torch.cat(best, 1).topk(k)
         return top.values, torch.cat(labels, 1).gather(1, top.indices)
 
+    def vote_within(
+        self, queries: Tensor, radius: float, best: Tensor, temperature: float, n_classes: int
+    ) -> Tensor:
+        """For each class the softmax of similarity / temperature, over all rows that are at least
+        as similar as ``radius``, summed over its rows [B,K].
+
+        Args:
+            queries: [B,D].
+            radius: a similarity; each query has a row that is nearer.
+            best: the largest similarity of each query [B,1].
+            temperature: of the softmax.
+            n_classes: K.
+        """
+        votes = best.new_zeros(len(queries), n_classes)
+        for rows, labels in self.blocks():
+            # The softmax over all rows, a block at a time: every exponent counts from the best.
+            similarity = queries @ rows.T
+            weights = ((similarity - best) / temperature).exp()
+            votes = votes.index_add(1, labels, weights.masked_fill(similarity < radius, 0))
+        return votes / votes.sum(1, keepdim=True)
+
     def blocks(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Rows and labels, a block at a time."""
         for rows, labels in self.source:

@@ -46,7 +46,9 @@ def prepare(method: Method, source: SourceData, *, weights: str, cache: Path) ->
     with making(path, "CTTA_CACHE"):
         artefact = load(path)
         if artefact is None:
-            log.info("preparing %s from %d source images; cached as %s", name, len(source), path)
+            n, n_all = len(method.source_part(source)), len(source)
+            images = f"{n} source images" if n == n_all else f"{n} of {n_all} source images"
+            log.info("preparing %s from %s; cached as %s", name, images, path)
             artefact = method.artefact(source)
             with saving(folder, "CTTA_CACHE"):
                 save_checkpoint(path, {"sha256": state_sha256(artefact), "artefact": artefact})

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -60,8 +61,12 @@ class Place:
     @classmethod
     def given(cls) -> Place | None:
         """Of this process; None: it belongs to no other one's sweep."""
-        text = os.environ.get("CTTA_SWEEP")
-        return None if text is None else cls(**json.loads(text))
+        return cls.of(os.environ) if "CTTA_SWEEP" in os.environ else None
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Place:
+        """What `environment` of a place holds, read again."""
+        return cls(**json.loads(environment["CTTA_SWEEP"]))
 
 
 class Sweep:

@@ -33,6 +33,8 @@ from ctta.assets import asset_dir
 from ctta.online.checkpoint import decode
 from ctta.online.resume import STATE, batches_reached
 from ctta.online.trace import SAMPLE_COLUMNS, Trace
+from ctta.places import cache_dir
+from ctta.results.execution import Execution
 from ctta.results.result import Result
 from ctta.results.run import Experiment
 from ctta.results.store import RunStore
@@ -100,23 +102,34 @@ class Killed:
         return result, lost
 
 
+class AlongTheStream(Execution):
+    """Nothing is measured beside it."""
+
+    def clean_error(self):
+        return None
+
+    def flops_per_sample(self):
+        return None
+
+
 class Quick(Experiment):
-    """Prepared once; nothing is measured beside the stream."""
+    """Prepared once, and `AlongTheStream`."""
 
     ready = None
 
     def prepared(self):
         if self.ready is None:
-            with threads(self.threads):
+            with threads(self.settings.threads):
                 self.ready = super().prepared()
         method, card, artefact = self.ready
         return copy.deepcopy(method), card, artefact
 
-    def clean_error(self, method):
-        return None
-
-    def flops_per_sample(self, method):
-        return None
+    def execution(self, method):
+        cache = cache_dir(self.config["paths"]["cache"])
+        size = self.config["stream"]["batch_size"]
+        return AlongTheStream(
+            method, self.data, self.stream, self.settings, batch_size=size, cache=cache
+        )
 
 
 def traces(store: RunStore) -> list[Trace]:

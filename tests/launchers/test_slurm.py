@@ -1,6 +1,7 @@
 """The way of a sweep through Slurm, with a queue that is played."""
 
 import json
+import os
 import sys
 from dataclasses import replace
 from signal import SIGKILL, SIGTERM
@@ -181,6 +182,46 @@ def test_the_same_command_waits_for_what_an_earlier_one_left(through, sweep, cap
     queue.tasks = tasks
     found.execute()
     assert "scancel 7 ends them" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("squeue", "said"),
+    [
+        ("echo '7_0|PENDING|Priority|NAME'", "its Slurm jobs 7 may still start; scancel 7 ends"),
+        ("echo '8|PENDING|Priority|something-else'", None),
+        ("echo cannot connect >&2; exit 1", "squeue does not answer here; type the same where it"),
+        ("", "squeue does not answer here; type the same where it"),
+    ],
+)
+def test_files_stay_while_a_job_of_a_command_that_died_may_start(
+    ctta, sweep, tmp_path, monkeypatch, squeue, said
+):
+    """After more than a day in the queue."""
+    runs = [SlurmRun(i, 2, ["true", str(i)], SETTINGS, False) for i in range(2)]
+    found = SlurmSweep(runs, sweep, Settings(**SETTINGS), PlayedQueue())
+    found.write_tasks()
+    for path in (*found.folder.iterdir(), found.folder, sweep.folder):
+        os.utime(path, (1e9, 1e9))
+    (tmp_path / "bin").mkdir()
+    if squeue:
+        program = tmp_path / "bin/squeue"
+        program.write_text(f"#!/bin/sh\n{squeue.replace('NAME', found.name)}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    status, out, err = ctta("runs", "gc", "--delete")
+    assert (status, err) == (0, "")
+    if said is None:
+        assert (out.startswith("removed: .sweeps/one"), sweep.folder.exists()) == (True, False)
+    else:
+        assert out.startswith("left alone, ")
+        assert said in out
+        assert (found.folder / "tasks.json").exists()
+    # A sweep without jobs needs nobody's answer.
+    other = sweep.folder.with_name("two")
+    other.mkdir(parents=True)
+    os.utime(other, (1e9, 1e9))
+    ctta("runs", "gc", "--delete")
+    assert not other.exists()
 
 
 def test_ctrl_c_cancels_what_is_in_the_queue(through):

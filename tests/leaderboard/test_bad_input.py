@@ -1,6 +1,5 @@
 """Bad entries among good ones: the good are shown, the bad listed, and no half page is written."""
 
-import hashlib
 import json
 import shutil
 import signal
@@ -10,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from ctta.commands.leaderboard import Installations
 from ctta.leaderboard.board import board
+from ctta.leaderboard.check import with_code
+from ctta.leaderboard.entry import Entry
+from ctta.results.identity import run_identity
 
 N = 2_000
 
@@ -44,6 +47,51 @@ def test_it_is_left_out_and_the_others_stay(many, old, new, words):
     assert sum(len(line.entries) for s in found.sections for line in s.lines) == 11
 
 
+@pytest.fixture
+def another(many):
+    """A second benchmark: the entry of `norm`, under another name."""
+    (many.root / "other_c").mkdir()
+    shutil.copytree(many.root / "digits_c/_known", many.root / "other_c/_known")
+    place = many.root / "other_c/norm"
+    place.mkdir()
+    for file in (many.path(), many.path().with_suffix(".npz")):
+        shutil.copy(file, place)
+    (path,) = place.glob("*.json")
+    for key in ("rerun.dataset", "result.config.names.dataset"):
+        many.change(key, "other_c", path=path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"<<<<<<< HEAD\n{}", "is not JSON: Expecting value: line 1 column 1"),
+        (b'{"weights": {"abc": "x"}, "streems": {}}', "streems: Extra inputs are not permitted"),
+        (b"\xff", "cannot be read: 'utf-8' codec can't decode"),
+    ],
+)
+def test_broken_hashes_leave_out_their_own_benchmark_alone(ctta, many, another, text, words):
+    path = many.root / "digits_c/_known/hashes.json"
+    path.write_bytes(text)
+    found = board(many.shelf)
+    (problem,) = found.problems
+    assert problem.where == "digits_c/_known/hashes.json"
+    assert words in problem.text
+    assert f"type 'git checkout HEAD -- {path}' (left out until then: 12 entries)" in problem.text
+    assert [section.benchmark for section in found.sections] == ["other_c"]
+    folder = ("--entries", str(many.root))
+    status, out, err = ctta("leaderboard", "build", *folder, "--site", "site")
+    assert status == 1
+    assert err.startswith(f"{problem}\n")
+    assert Path(out.strip()).is_file()
+    status, _, err = ctta("leaderboard", "table", "--benchmark", "digits_c", *folder)
+    assert status == 2
+    assert err.startswith(f"{problem}\n")
+    assert "no entry of digits_c can be shown" in err
+    status, out, _ = ctta("leaderboard", "check", *folder)
+    assert (status, out.splitlines()[0]) == (1, str(problem))
+    assert "13 entries, " in out
+
+
 def test_of_two_that_are_the_same_run_the_first_is_shown(many):
     path = many.path("tent")
     other = path.with_name(f"{'f' * 64}.json")
@@ -56,20 +104,60 @@ def test_of_two_that_are_the_same_run_the_first_is_shown(many):
     assert sum(len(line.entries) for s in found.sections for line in s.lines) == 12
 
 
+SHOW = {
+    "build": ("build", "--site", "site"),
+    "table": ("table", "--benchmark", "digits_c"),
+    "plot": ("plot", "corruptions", "--benchmark", "digits_c", "--to", "bars.svg"),
+}
+
+
+@pytest.mark.parametrize("name", SHOW)
+def test_what_check_refuses_is_not_shown(ctta, many, name):
+    """One entry is not what the installed configurations give, one is of another's plug-in."""
+    many.change("result.config.method.bn_momentum", 0.5, path=many.path("norm"))
+    other = many.path("tent")
+    for key in ("rerun.method", "result.method.name", "result.config.names.method"):
+        many.change(key, "theirs", path=other)
+    place = many.root / "digits_c/theirs"
+    place.mkdir()
+    for file in (other, other.with_suffix(".npz")):
+        file.rename(place / file.name)
+    folder = ("--entries", str(many.root))
+    status, refused, _ = ctta("leaderboard", "check", *folder)
+    *told, count = refused.splitlines()
+    assert status == 1
+    assert count.startswith("12 entries, 1 problems, 1 questions")
+    assert "result.config.method.bn_momentum: expected" in told[0]
+    assert "rerun: question: method=theirs is not installed here" in told[1]
+    status, out, err = ctta("leaderboard", *SHOW[name], *folder)
+    assert (status, err.splitlines()) == (1, told)
+    if name == "table":
+        assert "theirs" in out
+
+
 def fill(entries, n: int) -> list[Path]:
     """Copies of one entry with seeds of their own, without traces; paths in order."""
     path = entries.path()
     values = json.loads(path.read_text())
+    composed = Installations()(Entry.load(path)).config
     shutil.rmtree(path.parent)
     path.parent.mkdir()
-    made = []
+    made, result, overrides = [], values["result"], values["rerun"]["overrides"]
     for seed in range(n):
-        result = values["result"]
-        identity = hashlib.sha256(str(seed).encode()).hexdigest()
-        result |= {"identity": identity, "seeds": {**result["seeds"], "method": seed}}
-        result["config"]["seed"] = seed
-        values |= {"trace": None, "rerun": {**values["rerun"], "overrides": {"seed": seed}}}
-        made.append(path.with_name(f"{identity}.json"))
+        result["config"]["seed"] = result["seeds"]["method"] = seed
+        result["identity"] = run_identity(
+            with_code(result["config"], composed),
+            weights=result["model"]["weights_sha256"],
+            artefact=None,
+            method=result["method"]["version"],
+            stream=result["stream"]["stream_sha256"],
+            metrics=result["metrics_version"],
+        )
+        values |= {
+            "trace": None,
+            "rerun": values["rerun"] | {"overrides": overrides | {"seed": seed}},
+        }
+        made.append(path.with_name(f"{result['identity']}.json"))
         made[-1].write_text(json.dumps(values))
     return made
 

@@ -3,10 +3,14 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import torch
 
 from ctta.data.source import SourceData
 from ctta.methods.adanpc import AdaNPC
+from ctta.methods.eata import EATA
+from ctta.methods.frozen import Frozen
+from ctta.methods.psmt import PSMT
 from ctta.results.artefacts import prepare
 from ctta.testing import batches, tiny_cnn
 
@@ -42,6 +46,29 @@ def test_the_second_time_it_is_read_and_gives_the_same_bits(tmp_path, monkeypatc
     assert (record.n_images, len(files(tmp_path))) == (24, 1)
     for x in batches(2):
         assert torch.equal(first(x), second(x))
+
+
+FISHER = {"optimizer": {"name": "sgd", "lr": 0.01}, "fisher_weight": 1.0, "source_batch_size": 4}
+EATA_ONLY = {"entropy_margin": 0.4, "redundancy_margin": 0.05, "prob_ema_decay": 0.9}
+PSMT_ONLY = {"ema_decay": 0.9, "fisher_quantile": 0.03}
+
+
+@pytest.mark.parametrize(
+    ("made", "arguments", "images"),
+    [
+        (AdaNPC, ARGUMENTS, "24 source images"),
+        (AdaNPC, ARGUMENTS | {"source_per_class": 2}, "10 of 24 source images"),
+        (EATA, FISHER | EATA_ONLY | {"source_samples": 7}, "7 of 24 source images"),
+        (EATA, FISHER | EATA_ONLY | {"source_samples": 2000}, "24 source images"),
+        (PSMT, FISHER | PSMT_ONLY | {"source_samples": 9}, "9 of 24 source images"),
+    ],
+)
+def test_it_is_said_how_many_images_are_used(tmp_path, caplog, made, arguments, images):
+    """By a frozen method too."""
+    caplog.set_level("INFO")
+    for method in (made(tiny_cnn(), **arguments), Frozen(made(tiny_cnn(), **arguments), after=3)):
+        prepare(method, source(), weights="w", cache=tmp_path)
+        assert f"preparing {type(method).__name__.lower()} from {images};" in caplog.text
 
 
 def test_reset_goes_back_to_the_prepared_memory(tmp_path):

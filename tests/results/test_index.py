@@ -2,11 +2,12 @@
 
 import fcntl
 import json
-import os
+import multiprocessing
 import random
 import shutil
 import signal
 import sqlite3
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -192,36 +193,42 @@ def test_a_store_that_is_not_there_is_empty(tmp_path):
     assert not (tmp_path / "absent").exists()
 
 
-def writer(root, numbers, pipe):
-    """In a child: keep runs one after the other, and say the number of each that is kept."""
+def writer(root, numbers, kept, stays):
+    """In another process: keep runs one after the other, and say the number of each."""
     store = RunStore(root)
     for number in numbers:
         keep(store, number)
-        os.write(pipe, number.to_bytes(4, "little"))
+        kept.send(number)
+    if stays:  # on a busy machine it may be done before it is killed
+        signal.pause()
 
 
-def forked(root, numbers, *, stays=False):
-    """A child that keeps ``numbers`` and may stay; its process, where it says which are kept."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(read)
-            writer(root, numbers, write)
-            if stays:  # on a busy machine it may be done before it is killed
-                signal.pause()
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(write)
-    return child, read
+@pytest.fixture
+def started(monkeypatch):
+    """started(root, numbers): a process that keeps these runs, and where it says which it has.
+
+    It is forked from a process that has no threads; tests before this one may have left some here.
+    """
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # what numpy starts when it is imported
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([__name__])
+
+    def start(root, numbers, *, stays=False):
+        ours, theirs = server.Pipe(duplex=False)
+        process = server.Process(target=writer, args=(root, numbers, theirs, stays), daemon=True)
+        process.start()
+        theirs.close()
+        return process, ours
+
+    return start
 
 
 def said(pipe):
-    with os.fdopen(pipe, "rb") as file:
-        content = file.read()
-    return set(np.frombuffer(content[: len(content) // 4 * 4], "<i4").tolist())
+    found = set()
+    with suppress(EOFError), pipe:
+        while True:
+            found.add(pipe.recv())
+    return found
 
 
 def check_whole(store, runs):
@@ -236,12 +243,12 @@ def check_whole(store, runs):
 @pytest.mark.parametrize(
     ("n_runs", "n_writers"), [(48, 4), pytest.param(2000, 8, marks=pytest.mark.slow)]
 )
-def test_writers_that_are_killed_lose_nothing(store, n_runs, n_writers):
+def test_writers_that_are_killed_lose_nothing(store, started, n_runs, n_writers):
     """Half of the writers are killed on their way, each is followed by another process."""
     chance = random.Random(0)
     shares = [list(range(first, n_runs, n_writers)) for first in range(n_writers)]
     children = [
-        forked(store.root, share, stays=number < n_writers // 2)
+        started(store.root, share, stays=number < n_writers // 2)
         for number, share in enumerate(shares)
     ]
     acknowledged, seen = set(), set()
@@ -252,14 +259,16 @@ def test_writers_that_are_killed_lose_nothing(store, n_runs, n_writers):
             found = [run for run in RunIndex(store.root).refresh() if run.status != "stopped"]
             check_whole(store, [run for run in found if run.folder not in seen])
             seen |= {run.folder for run in found}
-        os.kill(child, signal.SIGKILL)
-        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+        child.kill()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
         kept = said(pipe)
         acknowledged |= kept
-        children[number] = forked(store.root, [n for n in shares[number] if n not in kept])
+        children[number] = started(store.root, [n for n in shares[number] if n not in kept])
     for child, pipe in children:
         acknowledged |= said(pipe)
-        assert os.waitpid(child, 0)[1] == 0
+        child.join()
+        assert child.exitcode == 0
     assert acknowledged == set(range(n_runs))
     runs = RunIndex(store.root).refresh()
     assert [run.seed for run in runs] == list(range(n_runs))
