@@ -101,7 +101,7 @@ class RMT(Method):
         self.optimizer = make_optimizer(groups, optimizer)
         n_classes = self.model.card.n_classes
         self.prototypes = torch.zeros(n_classes, width, device=self.device, dtype=self.dtype)
-        self.directions = self.prototypes  # of unit length from the preparation on
+        self.directions = self.prototypes.T  # of unit length from the preparation on
         self.source_batches: SourceBatches | None = None
         self.augment: Callable[[Tensor], Tensor] = Augmentation(self.generator)
 
@@ -129,7 +129,7 @@ class RMT(Method):
 
     def contrast(self, features: Tensor, view_features: Tensor) -> Tensor:
         """Nearest prototype by angle, plain and augmented feature of each sample together."""
-        nearest = (features.detach() @ self.directions.T).argmax(1)
+        nearest = (features.detach() @ self.directions).argmax(1)
         self.observe("nearest_prototype", nearest)
         views = torch.stack([self.prototypes.index_select(0, nearest), features, view_features], 1)
         return contrastive_loss(views, self.projector, self.temperature)
@@ -167,7 +167,7 @@ class RMT(Method):
         prototypes = artefact["prototypes"]
         assert isinstance(prototypes, Tensor)
         self.prototypes = prototypes.to(self.prototypes)
-        self.directions = F.normalize(self.prototypes)
+        self.directions = F.normalize(self.prototypes).T
         self.source_batches = self.endless(source)
         for name in WARMED_UP:
             load_state(getattr(self, name), read_state(artefact, name))

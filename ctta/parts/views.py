@@ -21,10 +21,11 @@ def answers_to_views(
 
     Views of a small batch share a forward, unless a layer looks at the whole of its batch.
     """
-    shared = 1 if mixing_layer(model) else max(1, TOGETHER // len(x))
+    together = 1 if mixing_layer(model) else TOGETHER // len(x)
+    if together < 2:
+        return torch.stack([model(augment(x)) for _ in range(n_views)])
     made = []
-    for done in range(0, n_views, shared):
-        views = [augment(x) for _ in range(min(shared, n_views - done))]
-        logits = model(torch.cat(views) if len(views) > 1 else views[0])
-        made.append(logits.reshape(len(views), len(x), -1))
-    return torch.cat(made)
+    for first in range(0, n_views, together):
+        views = [augment(x) for _ in range(min(together, n_views - first))]
+        made.append(model(torch.cat(views)))
+    return torch.cat(made).reshape(n_views, len(x), -1)
