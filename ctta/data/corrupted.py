@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,7 +22,9 @@ from ctta.data.images import Images, Pixels
 class CorruptedImages(DataSet):
     """A clean test set whose domains are its corruptions.
 
-    The same image has the same pixels under a corruption in any batch and any order.
+    The same image has the same pixels under a corruption in any batch and any order, and on the CPU
+    of any machine. A CUDA device may round some of them to another level, so what it corrupts is
+    another data set.
 
     Args:
         images: uint8 [N,3,H,W]; a tensor, or files that are read when they are asked for.
@@ -37,9 +39,11 @@ class CorruptedImages(DataSet):
         frost_textures: folder with the photographs of the ImageNet-C scripts; None: synthetic.
         train: training images and labels for methods with a preparation, what reads them, or None.
         verified: whether the files of the images match published checksums; None: not known.
+        corrupt_on: ``cpu``, or ``cuda``: images go there as uint8, are corrupted there, and stay.
 
     Raises:
-        ValueError: a shape, dtype, severity, seed or corruption that does not fit.
+        ValueError: a shape, dtype, severity, seed or corruption that does not fit, or a device that
+            is not there.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class CorruptedImages(DataSet):
         frost_textures: str | Path | None = None,
         train: tuple[Tensor, Tensor] | Callable[[], Labelled] | None = None,
         verified: bool | None = None,
+        corrupt_on: Literal["cpu", "cuda"] = "cpu",
     ) -> None:
         if isinstance(images, Tensor) and (
             images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3
@@ -70,6 +75,13 @@ class CorruptedImages(DataSet):
             )
         if corruption_seed < 0:
             raise ValueError(f"corruption_seed: expected at least 0, got {corruption_seed}")
+        if corrupt_on not in ("cpu", "cuda"):
+            raise ValueError(f"corrupt_on: expected cpu or cuda, got {corrupt_on!r}")
+        if corrupt_on == "cuda" and not torch.cuda.is_available():
+            raise ValueError(
+                "corrupt_on: expected a CUDA device, got none here; type dataset.corrupt_on=cpu "
+                "(another data set)"
+            )
         self.severity = checked_severity(severity)
         self.corruptions = domains(corruptions, CORRUPTIONS, VALIDATION_CORRUPTIONS)
         self.name, self.version, self.corruption_seed = name, version, corruption_seed
@@ -81,7 +93,7 @@ class CorruptedImages(DataSet):
         self.clean = Labelled(images, np.asarray(labels.numpy(), dtype=np.int64), content_sha256)
         self.second_jpeg = second_jpeg
         self.frost_textures = None if frost_textures is None else Path(frost_textures).expanduser()
-        self.train, self.as_published = train, verified
+        self.train, self.as_published, self.corrupt_on = train, verified, corrupt_on
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -91,6 +103,8 @@ class CorruptedImages(DataSet):
             switches["second_jpeg"] = 85
         if self.frost_textures is not None:
             switches["frost_sha256"] = textures_sha256(self.frost_textures)
+        if self.corrupt_on != "cpu":
+            switches["corrupt_on"] = self.corrupt_on
         return {
             "id": self.name,
             "version": self.version,
@@ -145,10 +159,10 @@ class Corrupting(Pixels):
         return len(self.data.clean.images)
 
     def read(self, indices: NDArray[np.int64]) -> Tensor:
-        """uint8 [n,3,H,W]; an image's number decides its draws."""
+        """uint8 [n,3,H,W] on the device that corrupts; an image's number decides its draws."""
         ids = torch.from_numpy(indices)
         return corrupt(
-            self.data.clean.images[ids],
+            self.data.clean.images[ids].to(self.data.corrupt_on),
             self.corruption,
             self.severity,
             image_ids=ids,

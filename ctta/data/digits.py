@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ class DigitsC(CorruptedImages):
         severity: see `CorruptedImages`, like the rest.
         corruptions: see there.
         corruption_seed: see there.
+        corrupt_on: see there.
 
     Raises:
         ValueError: a value out of range.
@@ -40,6 +42,7 @@ class DigitsC(CorruptedImages):
         severity: int = 5,
         corruptions: Sequence[str] | None = None,
         corruption_seed: int = 0,
+        corrupt_on: Literal["cpu", "cuda"] = "cpu",
     ) -> None:
         images, labels = load()
         train, test = stratified_split(labels.numpy(), N_TRAIN)
@@ -55,6 +58,7 @@ class DigitsC(CorruptedImages):
             corruptions=corruptions,
             corruption_seed=corruption_seed,
             train=(images[train], labels[train]),
+            corrupt_on=corrupt_on,
         )
 
 

@@ -115,6 +115,7 @@ def corrupted(
     corruption_seed: int = 0,
     second_jpeg: bool = False,
     frost_textures: str | Path | None = None,
+    corrupt_on: Literal["cpu", "cuda"] = "cpu",
     classes: Literal["sorted", "imagenet"] = "sorted",
     resize: int = 256,
     crop: int = 224,
@@ -127,11 +128,12 @@ def corrupted(
         root: folder of all data sets.
         base: ``cifar10``, ``cifar100``, ``imagenet`` (its validation set), or the path
             of a folder of class folders.
-        severity: see `CorruptedImages`, like the next four.
+        severity: see `CorruptedImages`, like the next five.
         corruptions: see there.
         corruption_seed: see there.
         second_jpeg: see there.
         frost_textures: see there.
+        corrupt_on: see there.
         classes: of a folder, see `Folder`.
         resize: of a folder: the shorter side before the crop.
         crop: of a folder: side of the centre.
@@ -177,4 +179,5 @@ def corrupted(
         frost_textures=frost_textures,
         train=train,
         verified=verified(base, data_root) if base in KNOWN else None,
+        corrupt_on=corrupt_on,
     )

@@ -31,6 +31,8 @@ class Window:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits [B,K] for ``x`` [B,C,H,W], sample by sample."""
+        if self.ring is not None:
+            self.ring = self.ring.to(x.device)  # a loaded one is on the CPU
         return torch.cat([self.one(sample[None]) for sample in x])
 
     def one(self, sample: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     # Where the model's file lies: its content is among the versions.
     values["model"] = {k: v for k, v in config["model"].items() if k != "weights"}
     values["dataset"] = {k: v for k, v in config["dataset"].items() if k not in NOT_DECIDING}
+    if values["dataset"].get("corrupt_on") == "cpu":  # as before there was this key
+        del values["dataset"]["corrupt_on"]
     return values
 
 

@@ -235,7 +235,7 @@ class Experiment:
         """Hash of the first batch of every segment as uint8, after preprocessing."""
         digest = hashlib.sha256()
         for batch in self.stream.firsts():
-            digest.update((batch.x * 255).round().to(torch.uint8).numpy().tobytes())
+            digest.update((batch.x * 255).round().to(torch.uint8).cpu().numpy().tobytes())
         return digest.hexdigest()
 
     def observers(self, title: str, store: RunStore, *, adapts: bool) -> list[Observer]:
