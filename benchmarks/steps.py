@@ -8,8 +8,8 @@ Exclusive process seconds by hooks, one thread, on ResNet-50 (random weights, ba
 the digits (batch 64, ten times the rounds; bar: 1 ms a step). Values are those of
 configs/tuned/digits_c.
 
-Each method is measured twice in the same rounds: "spread" is by how much two of the same differ, or
-a median round from the best one, whichever is more; a bar within that is not resolved.
+Every round measures two steps: "spread" is by how much the best of the first and of the second ones
+differ, or a median round from the best one, whichever is more; a bar within that is not resolved.
 
 "operators" is the part of the overhead that no Python around them can avoid: the torch operators
 that a step runs beside the network (those of the losses, mostly), called once more, one after the
@@ -162,29 +162,23 @@ def operators_alone(method: Method, x: Tensor, rounds: int) -> float:
         return min(once() for _ in range(rounds))
 
 
-def step(method: Method, again: Method, x: Tensor, rounds: int) -> dict[str, float]:
-    """Milliseconds of a step, of its overhead and of the operators therein: the round with the
-    least overhead.
-
-    Args:
-        method: of no use afterwards.
-        again: another one of the same, for the spread.
-        x: a batch.
-        rounds: of both.
+def step(method: Method, x: Tensor, rounds: int) -> dict[str, float]:
+    """Milliseconds of a step, of its overhead and of the operators therein, in the round with the
+    least overhead; the method is of no use afterwards.
     """
-    found = [list[tuple[float, float]](), list[tuple[float, float]]()]
-    for same in (method, again):
-        same(x)
-    for _ in range(rounds):
-        for same, times in zip((method, again), found, strict=True):
-            watch = Stopwatch()
-            with watched(watch, same):
-                start = time.process_time()
-                same(x)
-                whole = time.process_time() - start
-            times.append((whole - watch.seconds, whole))
-    (overhead, whole), (other, _) = map(min, found)
-    median = sorted(found[0])[rounds // 2][0]
+
+    def once() -> tuple[float, float]:
+        watch = Stopwatch()
+        with watched(watch, method):
+            start = time.process_time()
+            method(x)
+            whole = time.process_time() - start
+        return whole - watch.seconds, whole
+
+    once()
+    found, again = zip(*((once(), once()) for _ in range(rounds)), strict=True)
+    (overhead, whole), (other, _) = min(found), min(again)
+    median, _ = sorted(found)[rounds // 2]
     return {
         "step_ms": 1e3 * whole,
         "overhead_ms": 1e3 * overhead,
@@ -230,8 +224,8 @@ def main() -> None:
         print(f"{'method':10}{'step ms':>10}{'overhead ms':>13}{'operators ms':>14}"
               f"{'share %':>9}{'spread':>8}{'bar':>8}  verdict")  # fmt: skip
         for name in names:
-            method, again = (made(name, make(), inputs[model_name]) for _ in range(2))
-            found = step(method, again, inputs[model_name], rounds)
+            method = made(name, make(), inputs[model_name])
+            found = step(method, inputs[model_name], rounds)
             bar, unit = (10 if name in MOVES_ALL else 3, "%") if large else (1, "ms")
             against = found["share_pct" if large else "overhead_ms"]
             met = verdict(against, bar, found["spread"])

@@ -21,6 +21,11 @@ class Images(Protocol):
         """The images at a slice, at numbers int64 [n] or where a mask bool [N] is true."""
 
 
+def some(images: Images, numbers: Tensor) -> Tensor:
+    """The images ``numbers``, int64 [n]; of a tensor in less time than by its brackets."""
+    return images.index_select(0, numbers) if isinstance(images, Tensor) else images[numbers]
+
+
 class Pixels(ABC):
     """uint8 images [N,3,H,W] that are not in memory; only those asked for are read."""
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ctta.kernels.draws import RESTORE, Draw
-from ctta.kernels.strides import contiguous, in_order_of_memory
+from ctta.kernels.strides import in_order_of_memory
 
 __all__ = [
     "RESTORE",
@@ -165,12 +165,12 @@ def ema_restore_(
     draw: Draw,
 ) -> None:
     """`ema_` of the teacher, then `restore_` of the student, in one pass."""
-    mine, theirs, source = list(teacher), list(student), list(start)
-    if not contiguous(mine, theirs, source):
+    mine, theirs, source = [*teacher], [*student], [*start]
+    chosen, (laid, *_) = form(mine, theirs, source, narrow_student=True)
+    if laid is not mine:  # in another order than that of a draw's numbers
         ema_(mine, theirs, decay)
         restore_(theirs, source, draw)
         return
-    chosen, _ = form(mine, theirs, source, narrow_student=True)
     chosen.ema_restore_(mine, theirs, source, each(decay, mine), draw)
     written([*mine, *theirs])
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ctta.counter.compiled import for_cpu
 from ctta.kernels.cpu_quantile import squared_quantile
-from ctta.kernels.cpu_restore import restore_, restore_where_
-from ctta.kernels.cpu_table import Table, at, filled, two
+from ctta.kernels.cpu_restore import restore_, restore_rows, restore_where_
+from ctta.kernels.cpu_table import Array, Table, at, filled, two
 from ctta.kernels.draws import BLOCK, Draw
 from ctta.kernels.reference import Gradients, Tensors
 
@@ -43,16 +43,22 @@ def _ema(rows, kind, decays):  # type: ignore[no-untyped-def]
 
 
 def ema_(teacher: Tensors, student: Tensors, decays: Sequence[float]) -> None:
+    _ema(*Table(teacher, student), of_each(decays, teacher))
+
+
+def of_each(decays: Sequence[float], teacher: Tensors) -> Array:
+    """The decays as a compiled function takes them, one a tensor."""
     if len(decays) != len(teacher):
         raise ValueError(f"expected a decay for each of {len(teacher)} tensors, got {len(decays)}")
-    _ema(*Table(teacher, student), np.array(decays, np.float64))
+    return np.array(decays, np.float64)
 
 
 def ema_restore_(
     teacher: Tensors, student: Tensors, start: Tensors, decays: Sequence[float], draw: Draw
 ) -> None:
-    ema_(teacher, student, decays)
-    restore_(student, start, draw)
+    table = Table(teacher, student, start)
+    _ema(*table, of_each(decays, teacher))
+    restore_rows(table.rows[1:], table.kind, draw)
 
 
 @for_cpu

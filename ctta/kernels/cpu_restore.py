@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ctta.counter.compiled import for_cpu, philox
-from ctta.kernels.cpu_table import Table, at
+from ctta.kernels.cpu_table import Array, Table, at
 from ctta.kernels.draws import BLOCK, GUIDE_BITS, Draw, gap_table
 from ctta.kernels.reference import Tensors, refuse_other_masks
 
@@ -93,14 +93,18 @@ def _all_dense(rows, kind, below, step, stream, key0, key1):  # type: ignore[no-
 
 
 def restore_(parameters: Tensors, start: Tensors, draw: Draw) -> None:
-    if not draw.prob:
-        return
     table = Table(parameters, start)
+    restore_rows(table.rows, table.kind, draw)
+
+
+def restore_rows(rows: Array, kind: Array, draw: Draw) -> None:
+    """`restore_` of the first group of a table to the second."""
+    place = draw.step, draw.stream, *draw.key
     if draw.dense:
-        _all_dense(*table, draw.below, draw.step, draw.stream, *draw.key)
-    else:
+        _all_dense(rows, kind, draw.below, *place)
+    elif draw.prob:
         gaps = gap_table(draw.prob)
-        _all_sparse(*table, gaps.thresholds, gaps.guide, draw.step, draw.stream, *draw.key)
+        _all_sparse(rows, kind, gaps.thresholds, gaps.guide, *place)
 
 
 @for_cpu

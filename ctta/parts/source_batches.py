@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ctta.data.images import some
 from ctta.data.source import SourceData
 from ctta.seeding import derive
 
@@ -47,7 +48,7 @@ class SourceBatches:
             return self.source.images[own], self.source.labels[own]
         order = batches_of_pass(len(self.source), self.size, self.seed, self.n_passes)
         chosen = order[first // self.size]
-        return self.source.images[chosen], self.source.labels.index_select(0, chosen)
+        return some(self.source.images, chosen), self.source.labels.index_select(0, chosen)
 
     def state_dict(self) -> dict[str, int]:
         """Where it stands."""

@@ -21,8 +21,8 @@ def answers_to_views(
 
     Views of a small batch share a forward, unless a layer looks at the whole of its batch.
     """
-    together = 1 if mixing_layer(model) else TOGETHER // len(x)
-    if together < 2:
+    together = TOGETHER // len(x)
+    if together < 2 or mixing_layer(model):
         return torch.stack([model(augment(x)) for _ in range(n_views)])
     made = []
     for first in range(0, n_views, together):
