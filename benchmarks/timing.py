@@ -59,7 +59,7 @@ def verdict(ratio: float, bar: float | None, spread: float) -> str:
     """
     if bar is None:
         return ""
-    if abs(ratio / bar - 1) < spread:
+    if bar / (1 + spread) < ratio < bar * (1 + spread):
         return "not resolved"
     return "met" if ratio <= bar else "missed"
 

@@ -38,10 +38,9 @@ __all__ = [
     "use_reference",
 ]
 
-CPU = {torch.device("cpu")}
 SUPPORTED = {torch.float32, torch.float64}
 NARROW = {torch.bfloat16, torch.float16}
-device_of, type_of = attrgetter("device"), attrgetter("dtype")
+device_of, type_of, on_cpu = map(attrgetter, ("device", "dtype", "is_cpu"))
 _settings: dict[str, Any] = {"reference": False, "ran": set()}
 
 
@@ -98,17 +97,17 @@ def imported(name: str) -> ModuleType:
 def fastest(groups: Sequence[Sequence[Tensor | None]], narrow_student: bool) -> str:
     """The name of the fastest form for tensors without gaps; the teacher's group is first."""
     present = [t for group in groups for t in group if t is not None]
-    devices, types = set(map(device_of, present)), set(map(type_of, present))
+    types = set(map(type_of, present))
     types.discard(torch.bool)
-    if len(devices) != 1:
-        return "reference"
     one_type = len(types) == 1 and types <= SUPPORTED
-    if devices == CPU:
+    if all(map(on_cpu, present)):
         return "cpu" if one_type else "reference"
     if narrow_student and len(types) == 2:
         first = {type_of(t) for t in groups[0] if t is not None}
         one_type = first == {torch.float32} and types - first <= NARROW
-    return "gpu" if one_type and devices.pop().type == "cuda" and has_cupy() else "reference"
+    devices = set(map(device_of, present))
+    one_device = len(devices) == 1 and devices.pop().type == "cuda"
+    return "gpu" if one_type and one_device and has_cupy() else "reference"
 
 
 def written(tensors: Iterable[Tensor]) -> None:
