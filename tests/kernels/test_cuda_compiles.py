@@ -51,29 +51,6 @@ def by_nvrtc_of_cupy(program, architecture):
     return nvrtc.getProgramLog(own)
 
 
-def by_nvrtc_of_torch(program, architecture):
-    """The same compiler through the bindings that torch's CUDA wheels bring; needs no CuPy."""
-    from cuda.bindings import nvrtc
-
-    def call(function, *arguments):
-        status, *returned = function(*arguments)
-        return status, (returned or [None])[0]
-
-    name = program.path.name.encode()
-    _, own = call(nvrtc.nvrtcCreateProgram, program.path.read_bytes(), name, 0, [], [])
-    options = [
-        o.encode() for o in (*program.options, f"-arch={architecture}", "--ptxas-options=-v")
-    ]
-    failed, _ = call(nvrtc.nvrtcCompileProgram, own, len(options), options)
-    _, size = call(nvrtc.nvrtcGetProgramLogSize, own)
-    log = bytearray(size)
-    call(nvrtc.nvrtcGetProgramLog, own, log)
-    _, n_bytes = call(nvrtc.nvrtcGetCUBINSize, own)
-    text = log.decode()
-    assert not failed and n_bytes, text
-    return text
-
-
 def by_nvcc(program, architecture, folder):
     out = ["-cubin", "-o", str(folder / "out.cubin"), str(program.path)]
     done = subprocess.run(
