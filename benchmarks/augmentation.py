@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import torch
-from timing import verdict, write
+from timing import off_itself, verdict, write
 
 from ctta.parts.augment import Augmentation, apply_view
 from ctta.parts.view_stages import view_stages
@@ -70,8 +70,8 @@ def main() -> None:
         rounds = zip(*(compare(shape, n_views) for _ in range(options.rounds)), strict=True)
         theirs, ours, again, differences = (sorted(column) for column in rounds)
         ratio, middle = theirs[0] / ours[0], options.rounds // 2
-        spread = max(ours[middle] / ours[0], theirs[middle] / theirs[0],
-                     ours[0] / again[0], again[0] / ours[0]) - 1  # fmt: skip
+        medians = ours[middle] / ours[0], theirs[middle] / theirs[0]
+        spread = off_itself(ours[0], again[0], *medians)
         bar = 3.0 if shape == SHAPES[0] else None
         met = verdict(1 / ratio, bar and 1 / bar, spread)
         rows.append({

@@ -15,7 +15,7 @@ from pathlib import Path
 import official
 import torch
 import torchvision
-from timing import side_by_side, write
+from timing import off_itself, side_by_side, write
 from torch import Tensor
 
 from ctta.methods.cotta import CoTTA
@@ -63,12 +63,12 @@ def compared(
     works = {"ours": lambda: one(x), "ours again": lambda: two(x), "official": lambda: theirs(x)}
     found = side_by_side(works, rounds=rounds)
     best = {name: own["seconds"] for name, own in found.items()}
-    ratio = best["ours"] / best["ours again"]
+    spreads = [own["spread"] for own in found.values()]
     return {
         "ours_ms": 1e3 * best["ours"],
         "official_ms": 1e3 * best["official"],
         "ratio": best["official"] / best["ours"],
-        "spread": max(ratio, 1 / ratio, *(own["spread"] for own in found.values())) - 1,
+        "spread": off_itself(best["ours"], best["ours again"], *spreads),
         "difference": float(difference),
     }
 

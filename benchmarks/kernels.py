@@ -19,7 +19,7 @@ from pathlib import Path
 import official
 import torch
 import torchvision
-from timing import side_by_side, verdict, write
+from timing import off_itself, side_by_side, verdict, write
 from torch import Tensor
 
 from ctta import kernels
@@ -127,7 +127,7 @@ def measured(
         "official_over_ours": theirs / ours if theirs else None,
         "floor_ms": 1e3 * floor if floor else None,
         "official_over_floor": theirs / floor if floor and theirs else None,
-        "spread": max(*compared, best["ours again"] / ours, ours / best["ours again"]) - 1,
+        "spread": off_itself(ours, best["ours again"], *compared),
     }
 
 

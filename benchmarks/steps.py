@@ -30,7 +30,7 @@ import torch
 import torchvision
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from timing import verdict, write
+from timing import off_itself, verdict, write
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -184,7 +184,7 @@ def step(method: Method, x: Tensor, rounds: int) -> dict[str, float]:
         "overhead_ms": 1e3 * overhead,
         "operators_ms": 1e3 * operators_alone(method, x, rounds),
         "share_pct": 100 * overhead / whole,
-        "spread": max(other / overhead, overhead / other, median / overhead) - 1,
+        "spread": off_itself(overhead, other, median / overhead),
     }
 
 

@@ -49,13 +49,24 @@ def side_by_side(
     }
 
 
+def off_itself(one: float, again: float, *spreads: float) -> float:
+    """By how much of itself a thing is off itself in a run, at the most.
+
+    Args:
+        one: its best round.
+        again: the best round of the same, done once more in the same rounds.
+        spreads: a median round over the best one, of this and of what it is compared with.
+    """
+    return max(one / again, again / one, *spreads) - 1
+
+
 def verdict(ratio: float, bar: float | None, spread: float) -> str:
     """Whether a ratio is at most ``bar``, as far as the run can tell; nothing without a bar.
 
     Args:
         ratio: of what is measured to what it is measured by.
         bar: the most that it may be.
-        spread: by how much of itself the ratio of a thing to itself is off 1 in the same run.
+        spread: of the run, see `off_itself`.
     """
     if bar is None:
         return ""
